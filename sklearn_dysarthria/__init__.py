@@ -1,0 +1,41 @@
+"""scikit-learn toolkit for recognising dysarthria in ALS from short recordings.
+
+Every public name below can be imported from here.  The modules behind them are loaded on
+first use, so that ``import sklearn_dysarthria`` costs milliseconds and pulls in neither torch
+nor librosa nor openSMILE.
+"""
+
+from sklearn_dysarthria._utils.lazy import attach
+
+_EXPORTS = {
+    "classifiers": [
+        "BackboneEmbeddings",
+        "ConvNeXtSeverityClassifier",
+        "HyperAlexNetClassifier",
+        "HyperLinearClassifier",
+        "SkipFailedRows",
+    ],
+    "datasets": ["fetch_minsk2020_als", "load_recordings", "make_dysarthric_speech"],
+    "features": ["EGeMAPSFeatures", "ImagesWithContext", "LogMelDeltaImages"],
+    "patients": [
+        "PatientFeaturesClassifier",
+        "PatientVotingClassifier",
+        "RepeatedStratifiedPatientKFold",
+        "StratifiedPatientKFold",
+        "patient_bootstrap",
+        "patient_scorer",
+    ],
+    "pipelines": [
+        "egemaps_svm_patient_model",
+        "egemaps_svm_pipeline",
+        "hyper_alexnet_pipeline",
+        "sand_convnext_pipeline",
+    ],
+    "preprocessing": ["EnergyVAD"],
+    "recordings": ["check_recordings", "load_waveform"],
+    "report": ["Comparison", "compare"],
+}
+
+__version__ = "0.1.0.dev0"
+__getattr__, __dir__, __all__ = attach(__name__, _EXPORTS)
+__all__ += ["__version__"]

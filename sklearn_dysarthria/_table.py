@@ -1,0 +1,132 @@
+"""The table of recordings: what it may be, and what its columns promise."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sklearn_dysarthria.exceptions import AudioTypeError, MissingColumnError, PatientError
+
+
+def as_table(X: Any) -> pd.DataFrame:
+    """Return ``X`` as a table of recordings, without reading any audio.
+
+    Parameters
+    ----------
+    X : DataFrame, or list, 1-D array or Series of paths
+        Recordings, one per row.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``X`` itself when it already is a table, a new table with the single column ``audio``
+        otherwise (a Series keeps its index).
+
+    Raises
+    ------
+    MissingColumnError
+        A DataFrame without column ``audio``.
+    AudioTypeError
+        Anything else that is not a sequence of recordings.
+    """
+    if isinstance(X, pd.DataFrame):
+        if "audio" not in X.columns:
+            raise MissingColumnError(
+                f"the table of recordings has no column 'audio'; it has {list(X.columns)}."
+            )
+        return X
+    if isinstance(X, (str, bytes, os.PathLike)):
+        raise AudioTypeError("got a single path.", remedy="Give a list of paths.")
+    if isinstance(X, pd.Series):
+        return pd.DataFrame({"audio": X})
+    if isinstance(X, np.ndarray) and (X.ndim != 1 or X.dtype.kind not in "OUS"):
+        raise AudioTypeError(
+            f"got an array of shape {X.shape} and type {X.dtype} where recordings are expected.",
+            remedy="Give a DataFrame with column 'audio', or a 1-D sequence of paths.",
+        )
+    if not isinstance(X, (Sequence, np.ndarray)):
+        raise AudioTypeError(
+            f"got {type(X).__name__} where a table of recordings is expected.",
+            remedy="Give a DataFrame with column 'audio', or a 1-D sequence of paths.",
+        )
+    audio = np.empty(len(X), dtype=object)
+    audio[:] = list(X)
+    return pd.DataFrame({"audio": audio})
+
+
+def column(X: Any, name: str, needed_for: str) -> np.ndarray:
+    """Return a column of the table as an object array without missing values.
+
+    Parameters
+    ----------
+    X : table of recordings
+        See the module's description.
+    name : str
+        Column to read.
+    needed_for : str
+        Completes "column ... is needed ..." in the error message.
+
+    Returns
+    -------
+    ndarray of shape (n_recordings,), dtype object
+        The values.
+
+    Raises
+    ------
+    MissingColumnError
+        There is no such column, or it has a missing value (the error names the row).
+    """
+    table = as_table(X)
+    if name not in table.columns:
+        raise MissingColumnError(f"column {name!r} is needed {needed_for}.")
+    values = table[name]
+    missing = values.isna().to_numpy()
+    if missing.any():
+        raise MissingColumnError(
+            f"column {name!r}, needed {needed_for}, has no value here.",
+            row=table.index[int(missing.argmax())],
+            remedy="Fill it in, or leave the row out.",
+        )
+    return values.to_numpy(dtype=object)
+
+
+def patient_ids(X: Any, needed_for: str = "to keep each patient on one side of a split") -> Any:
+    """Return the patient of every row; see :func:`column`."""
+    return column(X, "patient", needed_for)
+
+
+def one_label_per_patient(patients: Any, y: Any) -> pd.Series:
+    """Collapse row labels to patient labels.
+
+    Parameters
+    ----------
+    patients, y : array-like of shape (n_recordings,)
+        Patient and label of every row.
+
+    Returns
+    -------
+    pandas.Series
+        Label of every patient, indexed by patient, in order of first appearance.
+
+    Raises
+    ------
+    PatientError
+        Two rows of one patient carry different labels; the message names the patient.
+    ValueError
+        The lengths differ.
+    """
+    labels = pd.Series(np.asarray(y), dtype=object)
+    patients = np.asarray(patients, dtype=object)
+    if labels.ndim != 1 or len(labels) != len(patients):
+        raise ValueError(f"y has {len(labels)} labels for {len(patients)} recordings.")
+    groups = labels.groupby(patients, sort=False)
+    clash = groups.nunique(dropna=False) > 1
+    if clash.any():
+        patient = clash.index[clash][0]
+        found = sorted(map(str, labels[patients == patient].unique()))
+        raise PatientError(f"patient {patient!r} carries different labels: {', '.join(found)}.")
+    return groups.first()

@@ -1,0 +1,172 @@
+"""The table of recordings, and the one way from a row of it to samples.
+
+A table of recordings is a :class:`pandas.DataFrame` with one row per recording and the columns
+
+``audio``
+    a path, or a one-dimensional float array;
+``sample_rate`` (Hz)
+    required for array rows; for files it is optional and must agree with the file;
+``patient``, ``task``
+    whom and what was recorded; optional until something needs them;
+``segments``
+    list of ``(start, end)`` in seconds, or None for the whole recording.
+
+Other columns travel along untouched.  A list, a one-dimensional object array or a Series of
+paths is accepted wherever neither patient nor task is needed.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sklearn_dysarthria._table import as_table, column, one_label_per_patient, patient_ids
+from sklearn_dysarthria._utils.progress import parallel_map
+from sklearn_dysarthria._waveform import (
+    RecordingInfo,
+    describe_recording,
+    load_waveform,
+    segments_of,
+)
+from sklearn_dysarthria.exceptions import RecordingError, RecordingWarning
+
+__all__ = [
+    "ONE_DEFAULT_FRAME",
+    "RecordingInfo",
+    "as_table",
+    "check_recordings",
+    "column",
+    "describe_recording",
+    "load_waveform",
+    "map_recordings",
+    "one_label_per_patient",
+    "patient_ids",
+    "segments_of",
+]
+
+ONE_DEFAULT_FRAME = 2048 / 22050
+"""Seconds in one frame of the default front end (``n_fft=2048`` at 22 050 Hz)."""
+
+
+def _attempt(function: Callable[[Any], Any], row: Any) -> Any:
+    try:
+        return function(row)
+    except RecordingError as error:
+        return error
+
+
+def map_recordings(
+    function: Callable[[Any], Any],
+    X: Any,
+    *,
+    on_error: str = "raise",
+    n_jobs: int | None = None,
+    verbose: int = 0,
+    desc: str = "recordings",
+) -> list[Any]:
+    """Apply a function to every row of the table.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a row (Series); picklable when ``n_jobs`` asks for several processes.
+    X : table of recordings
+        See the module's description.
+    on_error : {"raise", "nan"}
+        With ``"nan"`` a row that raises :class:`RecordingError` yields None, and one
+        :class:`RecordingWarning` lists all such rows.
+    n_jobs, verbose, desc
+        See :func:`sklearn_dysarthria._utils.progress.parallel_map`.
+
+    Returns
+    -------
+    list
+        One result per row.
+    """
+    table = as_table(X)
+    rows = [table.iloc[i] for i in range(len(table))]
+    attempt = function if on_error == "raise" else partial(_attempt, function)
+    results = parallel_map(attempt, rows, n_jobs=n_jobs, verbose=verbose, desc=desc)
+    failures = [result for result in results if isinstance(result, RecordingError)]
+    if failures:
+        listed = "\n".join(f"  {failure}" for failure in failures)
+        warnings.warn(
+            f"{len(failures)} of {len(results)} recordings cannot be used and become NaN:\n{listed}",
+            RecordingWarning,
+            stacklevel=3,
+        )
+    return [None if isinstance(result, RecordingError) else result for result in results]
+
+
+def _inspect(row: Any, min_duration: float) -> dict[str, Any]:
+    facts: dict[str, Any] = {"ok": False, "error": None, "message": None}
+    facts |= {"sample_rate": np.nan, "n_channels": pd.NA, "duration": np.nan}
+    try:
+        info = describe_recording(row)
+        facts |= {"sample_rate": info.sample_rate, "n_channels": info.n_channels}
+        facts["duration"] = info.duration
+        load_waveform(row, min_duration=min_duration)
+        facts["ok"] = True
+    except RecordingError as error:
+        facts |= {"error": type(error).__name__, "message": str(error)}
+    return facts
+
+
+def check_recordings(
+    X: Any,
+    y: Any = None,
+    *,
+    min_duration: float = ONE_DEFAULT_FRAME,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read every recording once and tell which can be used.
+
+    Parameters
+    ----------
+    X : table of recordings
+        See the module's description.
+    y : array-like of shape (n_recordings,), optional
+        Labels; checked to be one per patient when ``X`` has a column ``patient``.
+    min_duration : float, default=2048/22050
+        Seconds below which a recording counts as too short: one frame of the default front end.
+    n_jobs : int, optional
+        Processes to read with.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Returns
+    -------
+    clean : pandas.DataFrame
+        The table without its unusable rows.
+    report : pandas.DataFrame
+        One row per row of ``X``, in its order and with its index: ``ok`` (so that
+        ``y[report["ok"]]`` goes with ``clean``), ``error`` (class name) and ``message``,
+        ``sample_rate`` (Hz), ``n_channels`` and ``duration`` (s) as recorded.
+
+    Raises
+    ------
+    PatientError
+        A patient's rows carry different labels.
+    """
+    table = as_table(X)
+    if y is not None and len(y) != len(table):
+        raise ValueError(f"y has {len(y)} labels for {len(table)} recordings.")
+    if y is not None and "patient" in table.columns:
+        one_label_per_patient(patient_ids(table), y)
+    facts = map_recordings(
+        partial(_inspect, min_duration=min_duration),
+        table,
+        n_jobs=n_jobs,
+        verbose=verbose,
+        desc="checking recordings",
+    )
+    columns = ["ok", "error", "message", "sample_rate", "n_channels", "duration"]
+    report = pd.DataFrame(facts, index=table.index, columns=columns)
+    report["ok"] = report["ok"].astype(bool)
+    return table[report["ok"].to_numpy()], report
