@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sklearn_dysarthria.exceptions import AudioTypeError, MissingColumnError, PatientError
+from sklearn_dysarthria.exceptions import (
+    AudioTypeError,
+    MissingColumnError,
+    PatientError,
+    RecordingError,
+)
+
+_OWN_COLUMNS = ("audio", "sample_rate", "patient", "task", "segments")
 
 
 def as_table(X: Any) -> pd.DataFrame:
@@ -32,18 +39,26 @@ def as_table(X: Any) -> pd.DataFrame:
         A DataFrame without column ``audio``.
     AudioTypeError
         Anything else that is not a sequence of recordings.
+    RecordingError
+        Two columns share one of the names that the package reads.
     """
     if isinstance(X, pd.DataFrame):
         if "audio" not in X.columns:
             raise MissingColumnError(
                 f"the table of recordings has no column 'audio'; it has {list(X.columns)}."
             )
+        for name in _OWN_COLUMNS:
+            if list(X.columns).count(name) > 1:
+                raise RecordingError(
+                    f"the table of recordings has several columns {name!r}.",
+                    remedy="Rename all but one of them.",
+                )
         return X
     if isinstance(X, (str, bytes, os.PathLike)):
         raise AudioTypeError("got a single path.", remedy="Give a list of paths.")
     if isinstance(X, pd.Series):
         return pd.DataFrame({"audio": X})
-    if isinstance(X, np.ndarray) and (X.ndim != 1 or X.dtype.kind not in "OUS"):
+    if isinstance(X, np.ndarray) and (X.ndim != 1 or X.dtype.kind not in "OUST"):
         raise AudioTypeError(
             f"got an array of shape {X.shape} and type {X.dtype} where recordings are expected.",
             remedy="Give a DataFrame with column 'audio', or a 1-D sequence of paths.",
@@ -53,8 +68,10 @@ def as_table(X: Any) -> pd.DataFrame:
             f"got {type(X).__name__} where a table of recordings is expected.",
             remedy="Give a DataFrame with column 'audio', or a 1-D sequence of paths.",
         )
+    # Cell by cell: assigned at once, arrays of equal length would become a matrix.
     audio = np.empty(len(X), dtype=object)
-    audio[:] = list(X)
+    for i, cell in enumerate(X):
+        audio[i] = cell
     return pd.DataFrame({"audio": audio})
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 
 class RecordingError(ValueError):
     """A recording, or the table that holds it, cannot be used.
@@ -40,7 +42,8 @@ class RecordingError(ValueError):
         remedy: str | None = None,
     ) -> None:
         self.problem = problem
-        self.row = row
+        # "row 7" reads better than "row np.int64(7)".
+        self.row = row.item() if isinstance(row, np.generic) else row
         self.path = path
         self.remedy = self.default_remedy if remedy is None else remedy
         super().__init__(self._describe())
@@ -103,19 +106,19 @@ class MissingFileError(RecordingError, FileNotFoundError):
 
 
 class NotAFileError(RecordingError, IsADirectoryError):
-    """The path is a directory."""
+    """The path is a directory, a pipe or a device."""
 
     default_remedy = "Give one row per file in it."
 
 
 class UnreadableAudioError(RecordingError):
-    """The file is not audio that libsndfile can decode."""
+    """The file is not audio that libsndfile can open."""
 
     default_remedy = "Convert it to WAV, FLAC, OGG or MP3, or leave the row out."
 
 
 class TruncatedAudioError(RecordingError):
-    """The file ends before the length that its header declares."""
+    """The file ends, or stops being audio, before the length that its header declares."""
 
     default_remedy = "Copy the original file again, or leave the row out."
 
@@ -133,7 +136,7 @@ class SilentAudioError(RecordingError):
 
 
 class NonFiniteAudioError(RecordingError):
-    """The recording holds NaN or infinite samples."""
+    """The recording holds NaN, infinite or absurdly large samples."""
 
     default_remedy = "Write the file again from its source, or leave the row out."
 

@@ -87,7 +87,16 @@ def map_recordings(
     -------
     list
         One result per row.
+
+    Raises
+    ------
+    RecordingError
+        A row cannot be used, and ``on_error`` is ``"raise"``.
+    ValueError
+        ``on_error`` is neither of the two.
     """
+    if on_error not in ("raise", "nan"):
+        raise ValueError(f"on_error is {on_error!r}, not 'raise' or 'nan'.")
     table = as_table(X)
     rows = [table.iloc[i] for i in range(len(table))]
     attempt = function if on_error == "raise" else partial(_attempt, function)
@@ -96,7 +105,8 @@ def map_recordings(
     if failures:
         listed = "\n".join(f"  {failure}" for failure in failures)
         warnings.warn(
-            f"{len(failures)} of {len(results)} recordings cannot be used and become NaN:\n{listed}",
+            f"{len(failures)} of {len(results)} recordings cannot be used and become NaN:\n"
+            f"{listed}",
             RecordingWarning,
             stacklevel=3,
         )
@@ -153,6 +163,10 @@ def check_recordings(
     ------
     PatientError
         A patient's rows carry different labels.
+    MissingColumnError
+        ``y`` is given, and column ``patient`` lacks a value.
+    ValueError
+        ``y`` has another length than ``X``.
     """
     table = as_table(X)
     if y is not None and len(y) != len(table):

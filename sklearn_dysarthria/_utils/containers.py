@@ -1,6 +1,7 @@
-"""Does a sound file end where its container says it should?
+"""Tell whether a sound file ends where its container says it should.
 
-libsndfile silently shortens a truncated WAV and cannot see the end of a truncated Ogg stream.
+libsndfile silently shortens truncated WAV, AIFF and AU files and cannot see the end of a truncated
+Ogg stream.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from typing import BinaryIO
 
 # Recorders that write to a pipe leave a length they could not know: 0, or (almost) the maximum.
 _UNKNOWN_LENGTH = 0x7FFF_F000
+_IN_DS64 = 0xFFFF_FFFF  # RF64 keeps the true length in its chunk "ds64"
 _OGG_TAIL = 65_536  # no Ogg page is longer
 _OGG_HEADER = 27  # bytes before the table of segment lengths, whose size is byte 26
 _END_OF_STREAM = 0x04
 
 
 def declared_length_is_missing(path: str) -> bool:
-    """Tell whether a WAV or Ogg file stops before its declared end.
+    """Tell whether a file stops before its declared end.
 
     Parameters
     ----------
@@ -27,18 +29,30 @@ def declared_length_is_missing(path: str) -> bool:
     Returns
     -------
     bool
-        True for a WAV whose data chunk is longer than the file, and for an Ogg stream without
-        its end-of-stream page.  False for every other container.
+        True for a WAV (RIFF, RIFX, RF64, BW64), AIFF or AU file whose data are announced longer
+        than the file, and for an Ogg stream without its end-of-stream page.  False for every
+        other container, and when the writer did not know the length.
     """
     with open(path, "rb") as file:
         magic = file.read(12)
         size = os.fstat(file.fileno()).st_size
-        if magic[:4] in (b"RIFF", b"RIFX") and magic[8:] == b"WAVE":
-            return _wav_is_cut(file, size, ">I" if magic[:4] == b"RIFX" else "<I")
+        if magic[8:] == b"WAVE" and magic[:4] in (b"RIFF", b"RF64", b"BW64"):
+            return _chunk_is_cut(file, size, b"data", "<")
+        if magic[8:] == b"WAVE" and magic[:4] == b"RIFX":
+            return _chunk_is_cut(file, size, b"data", ">")
+        if magic[:4] == b"FORM" and magic[8:] in (b"AIFF", b"AIFC"):
+            return _chunk_is_cut(file, size, b"SSND", ">")
+        if magic[:4] in (b".snd", b"dns.") and len(magic) == 12:
+            start, length = struct.unpack(">II" if magic[:4] == b".snd" else "<II", magic[4:])
+            return _is_known(length) and start + length > size
         if magic[:4] == b"OggS":
             file.seek(max(0, size - _OGG_TAIL))
             return _ogg_is_cut(file.read())
     return False
+
+
+def _is_known(length: int) -> bool:
+    return 0 < length < _UNKNOWN_LENGTH
 
 
 def _ogg_is_cut(tail: bytes) -> bool:
@@ -50,11 +64,17 @@ def _ogg_is_cut(tail: bytes) -> bool:
     return len(page) < _OGG_HEADER + page[26] + sum(lacing)
 
 
-def _wav_is_cut(file: BinaryIO, size: int, number: str) -> bool:
+def _chunk_is_cut(file: BinaryIO, size: int, name: bytes, order: str) -> bool:
+    """Walk the chunks of a RIFF-like file up to the one that holds the samples."""
+    true_length = 0
     while len(header := file.read(8)) == 8:
-        (length,) = struct.unpack(number, header[4:])
-        if header[:4] == b"data":
-            known = 0 < length < _UNKNOWN_LENGTH
-            return known and file.tell() + length > size
-        file.seek(length + length % 2, os.SEEK_CUR)
+        (length,) = struct.unpack(f"{order}I", header[4:])
+        start = file.tell()
+        if header[:4] == name:
+            if length == _IN_DS64:
+                return start + true_length > size
+            return _is_known(length) and start + length > size
+        if header[:4] == b"ds64" and len(lengths := file.read(16)) == 16:
+            true_length = struct.unpack("<QQ", lengths)[1]
+        file.seek(start + length + length % 2)
     return True

@@ -1,0 +1,48 @@
+"""What every estimator that takes a table of recordings shares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.base import BaseEstimator, TransformerMixin
+
+PROJECT_URL = "https://sklearn-dysarthria.readthedocs.io"
+
+
+class RecordingTransformer(TransformerMixin, BaseEstimator):
+    """Stateless transformer of recordings: tags only.
+
+    A table of recordings holds paths or arrays of samples, not numbers, so scikit-learn's checks
+    of two-dimensional input do not apply.
+    """
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.input_tags.allow_nan = True
+        tags.requires_fit = False
+        tags.no_validation = True
+        return tags
+
+
+class NoOutputContainer:
+    """A ``set_output`` that accepts every choice and changes nothing.
+
+    For transformers whose output is neither two-dimensional nor a plain array, so that
+    ``Pipeline.set_output`` still works.  Declare the class with ``auto_wrap_output_keys=None``.
+    """
+
+    def set_output(self, *, transform: str | None = None) -> Any:
+        """Do nothing: the output is not a two-dimensional array.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"} or None
+            Ignored.
+
+        Returns
+        -------
+        self
+        """
+        return self

@@ -1,0 +1,342 @@
+"""The base of every classifier here: a scikit-learn estimator that builds a skorch net in fit."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from copy import deepcopy
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_y, check_is_fitted
+from skorch.callbacks import EarlyStopping, LRScheduler
+from skorch.helper import predefined_split
+from skorch.utils import noop
+
+from sklearn_dysarthria.classifiers._failed_rows import (
+    failed_rows,
+    refuse_failed,
+    spread,
+    warn_left_out,
+)
+from sklearn_dysarthria.classifiers._inner_split import hold_out_patients
+from sklearn_dysarthria.classifiers._net import (
+    EpochProgress,
+    Rows,
+    TrainingNet,
+    forget_training_state,
+    keep_batch,
+    resolve_autocast,
+    resolve_device,
+    torch_seed,
+)
+
+OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+
+Arrays = dict[str, np.ndarray]
+"""What a network is called with: keyword argument to array of shape (n_samples, ...)."""
+
+
+class TorchClassifier(ClassifierMixin, BaseEstimator):
+    """Everything the classifiers share: encoding, inner split, training, prediction.
+
+    A subclass lists its parameters in ``__init__``, checks its input in `_check_input`, and says
+    in `_module` which network to train and in `_criterion` with which loss.
+    """
+
+    # The patients reach the inner split as `groups`; with metadata routing enabled this asks
+    # for them without the user's set_fit_request.
+    __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
+
+    _parameter_constraints: dict[str, Any] = {
+        "optimizer": [StrOptions(set(OPTIMIZERS))],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "lr_schedule": [StrOptions({"cosine"}), None],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "patience": [Interval(Integral, 1, None, closed="left")],
+        "callbacks": [list, tuple, None],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    @abstractmethod
+    def _check_input(self, X: Any, *, reset: bool) -> Arrays:
+        """Validate ``X`` and return the network's inputs; NaN rows are still in them."""
+
+    @abstractmethod
+    def _module(self, arrays: Arrays, n_classes: int, seed: int) -> tuple[type, dict[str, Any]]:
+        """Return the network's class and its arguments."""
+
+    def _criterion(self, weight: torch.Tensor | None) -> tuple[type, dict[str, Any]]:
+        """Return the loss's class and its arguments."""
+        return torch.nn.CrossEntropyLoss, {"weight": weight}
+
+    def _augmentation(self) -> torch.nn.Module | None:
+        """Return what is applied to training batches."""
+        return None
+
+    def _repetitions(self) -> Mapping[Any, int] | None:
+        """Return how often the rows of each label are repeated in an epoch."""
+        return None
+
+    # -------------------------------------------------------------------------------- fitting
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, groups=None):
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like
+            Samples, in the form the class describes.  Rows of NaN (recordings that could not be
+            used) are left out, with one warning that lists them.
+        y : array-like of shape (n_samples,)
+            Class labels of any type.
+        groups : array-like of shape (n_samples,), optional
+            Patient of every sample.  Needed by ``early_stopping=True``, which holds out whole
+            patients; :class:`~sklearn_dysarthria.PatientVotingClassifier` passes it by itself.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            Fewer than two classes; early stopping without patients; nothing to train on.
+        """
+        arrays = self._check_input(X, reset=True)
+        y = _check_y(y, multi_output=False) if np.asarray(y).dtype.kind in "fc" else y
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        (n_samples,) = {len(array) for array in arrays.values()}
+        check_consistent_length(next(iter(arrays.values())), y)
+        if groups is not None:
+            groups = column_or_1d(groups)
+            check_consistent_length(y, groups)
+        usable = self._usable_rows(arrays)
+        self.classes_, kept_codes = np.unique(np.asarray(y)[usable], return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs samples of at least 2 classes; the usable rows hold "
+                f"only one class: {self.classes_[0]!r}."
+            )
+        codes = np.zeros(n_samples, dtype=np.int64)
+        codes[usable] = kept_codes
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        train, valid = self._split(codes, groups, usable, seed)
+        train = self._repeat(train, codes)
+
+        device = resolve_device(self.device)
+        with torch_seed(seed, device):
+            net = self._build_net(arrays, codes, train, valid, device, seed)
+            net.fit(Rows(arrays, codes, train), y=None)
+        forget_training_state(net)
+        self.net_ = net
+        self.history_ = _learning_curves(net)
+        self.n_iter_ = len(self.history_)
+        return self
+
+    def _usable_rows(self, arrays: Arrays) -> np.ndarray:
+        failed = np.any([failed_rows(array) for array in arrays.values()], axis=0)
+        if failed.all():
+            raise ValueError("Every row is NaN: none of the recordings could be used.")
+        if failed.any():
+            warn_left_out(failed)
+        return np.flatnonzero(~failed)
+
+    def _split(
+        self, codes: np.ndarray, groups: np.ndarray | None, usable: np.ndarray, seed: int
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Choose training and inner validation rows among the usable ones."""
+        if not self.early_stopping:
+            return usable, None
+        if groups is None:
+            raise ValueError(
+                "early_stopping=True holds out patients, and needs to know them: wrap the model "
+                "in PatientVotingClassifier, or pass groups to fit (one patient per row; "
+                "np.arange(len(y)) if every row is another patient)."
+            )
+        train, valid = hold_out_patients(
+            codes[usable], groups[usable], self.validation_fraction, seed
+        )
+        self.validation_patients_ = np.unique(groups[usable][valid].astype(str))
+        return usable[train], usable[valid]
+
+    def _repeat(self, train: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Repeat the indices of oversampled classes."""
+        repetitions = self._repetitions()
+        if repetitions is None:
+            return train
+        known = self.classes_.tolist()
+        for label, times in repetitions.items():
+            if label not in known:
+                raise ValueError(f"oversample names {label!r}, which is not among {known}.")
+            if not isinstance(times, Integral) or times < 1:
+                raise ValueError(
+                    f"oversample[{label!r}]={times!r} must be an integer of 1 or more."
+                )
+        times_of_code = np.array([repetitions.get(label, 1) for label in known])
+        return np.repeat(train, times_of_code[codes[train]])
+
+    def _class_weights(self, codes: np.ndarray, train: np.ndarray) -> torch.Tensor | None:
+        """Weights over the rows as trained on: after leaving out and repeating."""
+        if self.class_weight is None:
+            return None
+        labels = self.classes_[codes[train]]
+        present = np.unique(labels)
+        by_label = compute_class_weight(self.class_weight, classes=present, y=labels)
+        weights = np.ones(len(self.classes_))
+        weights[np.searchsorted(self.classes_, present)] = by_label
+        return torch.as_tensor(weights, dtype=self._dtype())
+
+    def _dtype(self) -> torch.dtype:
+        return torch.float32
+
+    def _build_net(
+        self,
+        arrays: Arrays,
+        codes: np.ndarray,
+        train: np.ndarray,
+        valid: np.ndarray | None,
+        device: str,
+        seed: int,
+    ) -> TrainingNet:
+        module, module_arguments = self._module(arrays, len(self.classes_), seed)
+        criterion, criterion_arguments = self._criterion(self._class_weights(codes, train))
+        optimizer_arguments = {"weight_decay": self.weight_decay}
+        if self.optimizer == "sgd":
+            optimizer_arguments["momentum"] = self.momentum
+        return TrainingNet(
+            module,
+            criterion=criterion,
+            optimizer=OPTIMIZERS[self.optimizer],
+            lr=self.lr,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            iterator_train__shuffle=True,
+            iterator_train__collate_fn=keep_batch,
+            iterator_valid__collate_fn=keep_batch,
+            train_split=None if valid is None else predefined_split(Rows(arrays, codes, valid)),
+            classes=list(range(len(self.classes_))),
+            predict_nonlinearity=partial(torch.softmax, dim=-1),
+            callbacks=self._callbacks(),
+            callbacks__print_log=None,
+            device=device,
+            augment=self._augmentation(),
+            autocast_dtype=resolve_autocast(getattr(self, "mixed_precision", False), device),
+            verbose=0,
+            **_prefixed("module", module_arguments),
+            **_prefixed("criterion", criterion_arguments),
+            **_prefixed("optimizer", optimizer_arguments),
+        )
+
+    def _callbacks(self) -> list[Any]:
+        callbacks: list[Any] = []
+        if self.lr_schedule == "cosine":
+            cosine = torch.optim.lr_scheduler.CosineAnnealingLR
+            callbacks.append(("lr_schedule", LRScheduler(policy=cosine, T_max=self.max_epochs)))
+        if self.early_stopping:
+            stopping = EarlyStopping(patience=self.patience, load_best=True, sink=noop)
+            callbacks.append(("early_stopping", stopping))
+        if self.verbose:
+            callbacks.append(("progress", EpochProgress(type(self).__name__)))
+        # Copies: a fit must not leave its traces in the caller's objects.
+        return callbacks + deepcopy(list(self.callbacks or []))
+
+    # ----------------------------------------------------------------------------- predicting
+
+    def predict(self, X):
+        """Predict the class of every sample.
+
+        Parameters
+        ----------
+        X : array-like
+            Samples, as in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels out of `classes_`.
+
+        Raises
+        ------
+        ValueError
+            A row is NaN: there is no recording to decide on.
+        """
+        logits, usable = self._logits(X)
+        refuse_failed(~usable, "predict")
+        return self.classes_[logits.argmax(axis=1)]
+
+    def predict_proba(self, X):
+        """Predict class probabilities.
+
+        Parameters
+        ----------
+        X : array-like
+            Samples, as in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Probabilities in the order of `classes_`; a row of NaN stays a row of NaN.
+        """
+        logits, usable = self._logits(X)
+        return spread(_softmax(logits), usable)
+
+    def _logits(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return float64 logits of the usable rows, and which rows are usable."""
+        rows, usable = self._rows(X)
+        logits = self.net_.forward(rows, training=False).double().cpu().numpy()
+        return logits, usable
+
+    def _rows(self, X: Any) -> tuple[Rows, np.ndarray]:
+        check_is_fitted(self, "net_")
+        arrays = self._check_input(X, reset=False)
+        usable = ~np.any([failed_rows(array) for array in arrays.values()], axis=0)
+        if not usable.any():
+            raise ValueError("Every row is NaN: none of the recordings could be used.")
+        labels = np.zeros(len(usable), dtype=np.int64)
+        return Rows(arrays, labels, np.flatnonzero(usable)), usable
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "net_")
+
+
+def _prefixed(prefix: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}__{name}": value for name, value in arguments.items()}
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def _learning_curves(net: TrainingNet) -> pd.DataFrame:
+    """One row per epoch: losses, inner validation accuracy, learning rate, seconds."""
+    names = {
+        "epoch": "epoch",
+        "train_loss": "train_loss",
+        "valid_loss": "valid_loss",
+        "valid_acc": "valid_accuracy",
+        "event_lr": "lr",
+        "dur": "seconds",
+    }
+    rows = [{new: row[old] for old, new in names.items() if old in row} for row in net.history]
+    return pd.DataFrame(rows).set_index("epoch")

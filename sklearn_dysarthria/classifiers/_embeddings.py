@@ -1,0 +1,151 @@
+"""Images to vectors, through a frozen backbone."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_dysarthria._utils.progress import progress_bar
+from sklearn_dysarthria.classifiers._failed_rows import failed_rows
+from sklearn_dysarthria.classifiers._images import check_images
+from sklearn_dysarthria.classifiers._net import resolve_device, torch_seed
+from sklearn_dysarthria.nn import BACKBONES, build_backbone
+
+
+class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Turn images into the features before a backbone's last layer; nothing is trained.
+
+    Parameters
+    ----------
+    backbone : str, default="alexnet"
+        ``"alexnet"`` (4096 features), ``"convnext_tiny"`` (768), ``"convnext_small"`` (768),
+        ``"convnext_base"`` (1024), ``"convnext_large"`` (1536) or the small
+        ``"convnext_femto"`` (192).
+    weights : str, path or None, default="IMAGENET1K_V1"
+        A torchvision name (downloaded on first use), a local state dict, or None for random
+        ones, drawn by `random_state`.  Every tensor must match by name and shape.
+    batch_size : int, default=32
+        Images per forward pass.
+    device : str, default="auto"
+        Torch device; ``"auto"`` takes the GPU where there is one.
+    random_state : int, RandomState or None, default=None
+        Of the random weights.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    backbone_ : torch.nn.Module
+        The network, in evaluation mode.
+    image_shape_ : tuple of int
+        Channels, height and width of the images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_dysarthria import BackboneEmbeddings
+    >>> images = np.zeros((2, 3, 64, 64), dtype="float32")
+    >>> BackboneEmbeddings("convnext_femto", weights=None).fit_transform(images).shape
+    (2, 192)
+    """
+
+    _parameter_constraints = {
+        "backbone": [StrOptions(set(BACKBONES))],
+        "weights": "no_validation",
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        backbone="alexnet",
+        *,
+        weights="IMAGENET1K_V1",
+        batch_size=32,
+        device="auto",
+        random_state=None,
+        verbose=0,
+    ):
+        self.backbone = backbone
+        self.weights = weights
+        self.batch_size = batch_size
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Load the backbone.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, 3, height, width)
+            Images; only their shape is looked at.
+        y : ignored
+            Present for API consistency.
+
+        Returns
+        -------
+        self
+        """
+        self.image_shape_ = check_images(self, X).shape[1:]
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        with torch_seed(seed, "cpu"):
+            network = build_backbone(self.backbone, weights=self.weights).freeze("all")
+        self.backbone_ = network.eval()
+        return self
+
+    def transform(self, X):
+        """Compute the features of every image.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, 3, height, width)
+            Images; one of NaN becomes a row of NaN.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features), dtype float32
+            Features.
+        """
+        check_is_fitted(self)
+        images = check_images(self, X, shape=self.image_shape_)
+        usable = np.flatnonzero(~failed_rows(images))
+        device = resolve_device(self.device)
+        network = self.backbone_.to(device)
+        out = np.full((len(images), self._n_features_out), np.nan, dtype=np.float32)
+        starts = range(0, len(usable), self.batch_size)
+        with torch.no_grad():
+            for start in progress_bar(
+                starts, total=len(starts), desc=self.backbone, verbose=self.verbose
+            ):
+                rows = usable[start : start + self.batch_size]
+                out[rows] = network(torch.from_numpy(images[rows]).to(device)).cpu().numpy()
+        return out
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.backbone_.out_features
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "backbone_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.allow_nan = True
+        return tags

@@ -1,0 +1,223 @@
+"""Rows that a transformer could not compute, and how classifiers pass over them."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    MetaEstimatorMixin,
+    _fit_context,
+    clone,
+)
+from sklearn.utils import _safe_indexing
+from sklearn.utils._param_validation import HasMethods
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _num_samples, check_is_fitted
+
+from sklearn_dysarthria.exceptions import RecordingWarning
+
+
+def failed_rows(X: Any) -> np.ndarray:
+    """Tell which rows hold nothing but NaN, which is how transformers mark a failed recording.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, ...)
+        Features, images, or a structured array of both.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), dtype bool
+        True where the row is wholly NaN; for a structured array, where any of its fields is.
+    """
+    X = np.asarray(X)
+    if X.dtype.names:
+        return np.any([failed_rows(X[name]) for name in X.dtype.names], axis=0)
+    if X.dtype.kind != "f":
+        return np.zeros(len(X), dtype=bool)
+    rows = X.reshape(len(X), int(np.prod(X.shape[1:])))
+    if not rows.shape[1]:
+        return np.zeros(len(X), dtype=bool)
+    # The first value already rules most rows out, so that images are not scanned whole.
+    failed = np.isnan(rows[:, 0])
+    failed[failed] = [np.isnan(row).all() for row in rows[failed]]
+    return failed
+
+
+def warn_left_out(failed: np.ndarray) -> None:
+    """Warn once, listing the positions of the rows that a fit leaves out."""
+    warnings.warn(
+        f"{failed.sum()} of {len(failed)} rows are NaN (their recordings could not be used) and "
+        f"are left out of the fit: {np.flatnonzero(failed).tolist()}.",
+        RecordingWarning,
+        stacklevel=4,
+    )
+
+
+def refuse_failed(failed: np.ndarray, method: str) -> None:
+    """Raise where no answer without a recording would be honest."""
+    if failed.any():
+        raise ValueError(
+            f"{method} has no answer for rows {np.flatnonzero(failed).tolist()}, which are NaN: "
+            "their recordings could not be used. predict_proba answers NaN there, and "
+            "PatientVotingClassifier leaves such rows out of the patient's vote."
+        )
+
+
+def spread(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Put the answers for usable rows back among NaN rows."""
+    if usable.all():
+        return values
+    out = np.full((len(usable), *values.shape[1:]), np.nan, dtype=values.dtype)
+    out[usable] = values
+    return out
+
+
+def _estimator_has(method: str) -> Any:
+    def check(self: SkipFailedRows) -> bool:
+        getattr(getattr(self, "estimator_", self.estimator), method)
+        return True
+
+    return check
+
+
+class SkipFailedRows(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+    """Let any classifier live with recordings that could not be used.
+
+    Transformers with ``on_error="nan"`` turn such a recording into a row of NaN, which most of
+    scikit-learn's classifiers refuse.  This wrapper leaves wholly-NaN rows out of the fit, with
+    one warning that lists them, and answers NaN for them in `predict_proba` and
+    `decision_function`, so that :class:`~sklearn_dysarthria.PatientVotingClassifier` can leave
+    them out of the vote.  The package's own classifiers do this by themselves.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any classifier on feature vectors.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The fitted classifier.
+    classes_ : ndarray of shape (n_classes,)
+        Its classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn_dysarthria import SkipFailedRows
+    >>> X, y = np.array([[-1.0], [0.0], [1.0]]), [0, 0, 1]
+    >>> model = SkipFailedRows(LogisticRegression()).fit(X, y)
+    >>> np.isnan(model.predict_proba([[np.nan], [2.0]])).tolist()
+    [[True, True], [False, False]]
+    """
+
+    _parameter_constraints = {"estimator": [HasMethods(["fit", "predict"])]}
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y):
+        """Fit the classifier on the rows that are not NaN.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,)
+            Labels.
+
+        Returns
+        -------
+        self
+        """
+        failed = failed_rows(X)
+        if failed.all():
+            raise ValueError("Every row is NaN: none of the recordings could be used.")
+        if failed.any():
+            warn_left_out(failed)
+            keep = np.flatnonzero(~failed)
+            X, y = _safe_indexing(X, keep), _safe_indexing(y, keep)
+        self.estimator_ = clone(self.estimator).fit(X, y)
+        self.classes_ = self.estimator_.classes_
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self.estimator_, name):
+                setattr(self, name, getattr(self.estimator_, name))
+        return self
+
+    def predict(self, X):
+        """Predict the class of every row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Classes.
+
+        Raises
+        ------
+        ValueError
+            Some row is NaN.
+        """
+        check_is_fitted(self)
+        refuse_failed(failed_rows(X), "predict")
+        return self.estimator_.predict(X)
+
+    @available_if(_estimator_has("predict_proba"))
+    def predict_proba(self, X):
+        """Predict class probabilities; NaN for rows that are NaN.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Probabilities.
+        """
+        return self._answer("predict_proba", X)
+
+    @available_if(_estimator_has("decision_function"))
+    def decision_function(self, X):
+        """Compute decision values; NaN for rows that are NaN.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            Decision values of `estimator_`.
+        """
+        return self._answer("decision_function", X)
+
+    def _answer(self, method: str, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        usable = ~failed_rows(X)
+        ask = getattr(self.estimator_, method)
+        if usable.all():
+            return ask(X)
+        if not usable.any():
+            n_classes = len(self.classes_)
+            binary = method == "decision_function" and n_classes == 2
+            return np.full((_num_samples(X),) if binary else (_num_samples(X), n_classes), np.nan)
+        return spread(ask(_safe_indexing(X, np.flatnonzero(usable))), usable)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags

@@ -1,0 +1,109 @@
+"""What the classifiers of images share on top of :class:`TorchClassifier`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from sklearn_dysarthria.classifiers._base import Arrays, TorchClassifier
+from sklearn_dysarthria.classifiers._failed_rows import failed_rows
+from sklearn_dysarthria.nn import SpecAugment
+
+
+class ImageClassifier(TorchClassifier):
+    """Base of classifiers of images of shape (n_samples, 3, height, width)."""
+
+    _parameter_constraints = TorchClassifier._parameter_constraints | {
+        "weights": "no_validation",  # a name, a path or None; the loader knows which exist
+        "freeze": [Interval(Integral, 0, None, closed="left"), StrOptions({"all"}), None],
+        "oversample": [Mapping, None],
+        "spec_augment": [Interval(Real, 0, 1, closed="both")],
+        "mixed_precision": ["boolean", StrOptions({"auto"})],
+    }
+
+    _uses_context = False
+
+    def _check_input(self, X: Any, *, reset: bool) -> Arrays:
+        X = np.asarray(X)
+        names = X.dtype.names or ()
+        if self._uses_context and "context" not in names:
+            raise ValueError(
+                'context="data" needs a vector beside each image: X must be the output of '
+                "ImagesWithContext."
+            )
+        images = X["image"] if "image" in names else X
+        arrays = {"X": check_images(self, images, shape=None if reset else self.image_shape_)}
+        if reset:
+            self.image_shape_ = images.shape[1:]
+        if self._uses_context:
+            arrays["context"] = _finite_or_failed(X["context"], "context")
+        return arrays
+
+    def _repetitions(self) -> Mapping[Any, int] | None:
+        return self.oversample
+
+    def _augmentation(self) -> torch.nn.Module | None:
+        return SpecAugment(probability=self.spec_augment) if self.spec_augment else None
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = False
+        tags.input_tags.allow_nan = True
+        tags.non_deterministic = False
+        return tags
+
+
+def check_images(estimator: Any, X: Any, *, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Validate an array of images.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Named in error messages.
+    X : array-like of shape (n_samples, 3, height, width)
+        Images.
+    shape : tuple of int, optional
+        Shape of the images that `estimator` was fitted on.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, 3, height, width), dtype float32
+        ``X`` itself where it already is one.
+
+    Raises
+    ------
+    ValueError
+        Another shape or type, no samples, or NaN and infinity inside an image.
+    """
+    name = type(estimator).__name__
+    images = np.asarray(X)
+    if images.ndim != 4 or images.shape[1] != 3 or images.dtype.kind not in "fiu":
+        raise ValueError(
+            f"{name} needs numeric images of shape (n_samples, 3, height, width), as "
+            f"LogMelDeltaImages makes them; got shape {images.shape} and type {images.dtype}."
+        )
+    if not len(images):
+        raise ValueError(f"{name} got 0 images; a minimum of 1 is required.")
+    if shape is not None and images.shape[1:] != shape:
+        raise ValueError(f"images have shape {images.shape[1:]}, but {name} was fitted on {shape}.")
+    return _finite_or_failed(images, "X")
+
+
+def _finite_or_failed(array: np.ndarray, name: str) -> np.ndarray:
+    """Return float32 rows that are finite throughout or NaN throughout; anything else raises."""
+    array = np.asarray(array, dtype=np.float32)
+    # The sum of a row is finite exactly if the row is (float64 cannot overflow here), which
+    # avoids a boolean copy of all the images.
+    sums = array.reshape(len(array), -1).sum(axis=1, dtype=np.float64)
+    spoilt = ~np.isfinite(sums) & ~failed_rows(array)
+    if spoilt.any():
+        raise ValueError(
+            f"{name} contains NaN or infinity inside rows {np.flatnonzero(spoilt).tolist()}."
+        )
+    return array

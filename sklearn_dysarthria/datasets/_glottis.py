@@ -1,0 +1,216 @@
+"""The voice source: glottal pulses that tremble, drift and leak air.
+
+The pulse is the KLGLOTT88 model of Klatt and Klatt (1990): one period of the flow is
+``x**2 - x**3`` over the open phase and nothing afterwards.  What is generated is its derivative,
+which already holds the radiation at the lips.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.signal import butter, lfilter, sosfilt
+
+_CONTROL_RATE = 200.0  # Hz; no contour below moves faster than 20 Hz
+# Mean absolute difference of two independent normal deviates, as jitter and shimmer measure it.
+_MEAN_ABSOLUTE_DIFFERENCE = 2 / np.sqrt(np.pi)
+_TILT_AT = 3000.0  # Hz
+
+
+@dataclass(frozen=True)
+class Phonation:
+    """How the vocal folds vibrate.
+
+    Parameters
+    ----------
+    f0 : float
+        Mean fundamental frequency, Hz.
+    jitter, shimmer : float
+        Mean difference of neighbouring periods and of their amplitudes, % of the mean.
+    hnr : float
+        Power of the harmonics over that of the aspiration noise in the radiated voice, dB.
+    open_quotient : float
+        Open part of the glottal period, 0 to 1.
+    tilt : float
+        Extra attenuation of the source at 3 kHz, dB.
+    tremor_rate : float
+        Centre of the band in which pitch and loudness tremble, Hz.
+    pitch_tremor, pitch_drift : float
+        Standard deviation of the tremor and of the slow wandering of pitch, semitones.
+    loudness_tremor, loudness_drift : float
+        The same of loudness, dB.
+    """
+
+    f0: float
+    jitter: float
+    shimmer: float
+    hnr: float
+    open_quotient: float
+    tilt: float
+    tremor_rate: float
+    pitch_tremor: float
+    pitch_drift: float
+    loudness_tremor: float
+    loudness_drift: float
+
+
+@dataclass(frozen=True)
+class GlottalSource:
+    """Samples of the two sources of a voice.
+
+    Parameters
+    ----------
+    pulses : ndarray of shape (n_samples,)
+        Derivative of the glottal flow, loudness contour included.
+    noise : ndarray of shape (n_samples,)
+        Turbulence at the glottis, louder while it is open; its level is arbitrary.
+    """
+
+    pulses: np.ndarray
+    noise: np.ndarray
+
+
+def wandering(
+    n_samples: int, sample_rate: float, band: tuple[float, float], rng: np.random.Generator
+) -> np.ndarray:
+    """Draw a random contour of unit standard deviation.
+
+    Parameters
+    ----------
+    n_samples : int
+        Length of the contour.
+    sample_rate : float
+        Samples per second.
+    band : (float, float)
+        Slowest and fastest movement, Hz; 0 as the slowest means everything below the fastest.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        The contour.  Its standard deviation is that of the process, not of this excerpt.
+    """
+    low, high = band
+    settling = int(2 * _CONTROL_RATE / max(low, 0.25))
+    n_frames = int(np.ceil(n_samples * _CONTROL_RATE / sample_rate)) + 2
+    if low > 0:
+        sos = butter(2, [low, high], "bandpass", fs=_CONTROL_RATE, output="sos")
+    else:
+        sos = butter(2, high, fs=_CONTROL_RATE, output="sos")
+    impulse = np.zeros(4 * settling)
+    impulse[0] = 1.0
+    gain = np.sqrt(np.sum(sosfilt(sos, impulse) ** 2))
+    frames = sosfilt(sos, rng.standard_normal(settling + n_frames))[settling:] / gain
+    times = np.arange(n_samples) * (_CONTROL_RATE / sample_rate)
+    return np.interp(times, np.arange(n_frames), frames)
+
+
+def tilt_filter(attenuation: float, sample_rate: float) -> tuple[list[float], list[float]]:
+    """Design the one-pole low-pass filter with a given attenuation at 3 kHz.
+
+    Parameters
+    ----------
+    attenuation : float
+        dB, positive.
+    sample_rate : float
+        Samples per second.
+
+    Returns
+    -------
+    b, a : list of float
+        Coefficients; the gain is one at zero frequency.
+    """
+    power = 10 ** (-attenuation / 10)
+    cosine = np.cos(2 * np.pi * _TILT_AT / sample_rate)
+    rest = 1 - power
+    slope = 1 - power * cosine
+    pole = (slope - np.sqrt(slope**2 - rest**2)) / rest
+    return [1 - pole], [1.0, -pole]
+
+
+def _perturbed_periods(
+    f0: np.ndarray, jitter: float, sample_rate: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return onset and length of every period in seconds, until past the last sample."""
+    cycles = np.cumsum(f0) / sample_rate
+    regular = np.interp(np.arange(int(cycles[-1]) + 1), cycles, np.arange(len(f0)) / sample_rate)
+    spare = max(8, len(regular) // 20)  # jitter may make the periods add up to less
+    periods = np.concatenate([np.diff(regular), np.full(spare, 1 / f0[-1])])
+    spread = jitter / 100 / _MEAN_ABSOLUTE_DIFFERENCE
+    periods *= 1 + spread * np.clip(rng.standard_normal(len(periods)), -3, 3)
+    return np.concatenate([[0.0], np.cumsum(periods)[:-1]]), periods
+
+
+def _pulse_train(
+    onsets: np.ndarray,
+    periods: np.ndarray,
+    amplitudes: np.ndarray,
+    open_quotient: float,
+    n_samples: int,
+    sample_rate: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the derivative of the flow, and the phase within the open part (1 when closed)."""
+    times = np.arange(n_samples) / sample_rate
+    cycle = np.searchsorted(onsets, times, side="right") - 1
+    phase = np.minimum((times - onsets[cycle]) / (open_quotient * periods[cycle]), 1.0)
+    pulses = np.where(phase < 1, (2 * phase - 3 * phase**2) * amplitudes[cycle], 0.0)
+    # The flow stops abruptly at closure.  Sampled as it is, that step would alias into an
+    # inharmonic hiss; a step band-limited over two samples (polyBLEP) keeps the pulses clean.
+    closures = (onsets + open_quotient * periods) * sample_rate
+    before = closures.astype(int)
+    inside = before + 1 < n_samples
+    before, late = before[inside], (closures - before)[inside]
+    np.add.at(pulses, before, amplitudes[inside] * (1 - late) ** 2 / 2)
+    np.add.at(pulses, before + 1, -amplitudes[inside] * late**2 / 2)
+    return pulses, phase
+
+
+def glottal_source(
+    phonation: Phonation,
+    n_samples: int,
+    sample_rate: float,
+    rng: np.random.Generator,
+) -> GlottalSource:
+    """Let the vocal folds vibrate.
+
+    Parameters
+    ----------
+    phonation : Phonation
+        How.
+    n_samples : int
+        For how long.
+    sample_rate : float
+        Samples per second.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    GlottalSource
+        Pulses and turbulence.
+    """
+    tremor_band = (0.75 * phonation.tremor_rate, 1.25 * phonation.tremor_rate)
+    drift_band = (0.0, 1.0)
+
+    def contour(tremor: float, drift: float) -> np.ndarray:
+        trembling = wandering(n_samples, sample_rate, tremor_band, rng)
+        drifting = wandering(n_samples, sample_rate, drift_band, rng)
+        return tremor * trembling + drift * drifting
+
+    semitones = contour(phonation.pitch_tremor, phonation.pitch_drift)
+    decibels = contour(phonation.loudness_tremor, phonation.loudness_drift)
+    f0 = phonation.f0 * 2 ** (np.clip(semitones, -9, 9) / 12)
+    onsets, periods = _perturbed_periods(f0, phonation.jitter, sample_rate, rng)
+    spread = phonation.shimmer / 100 / _MEAN_ABSOLUTE_DIFFERENCE
+    amplitudes = 1 + spread * np.clip(rng.standard_normal(len(onsets)), -3, 3)
+    pulses, phase = _pulse_train(
+        onsets, periods, amplitudes, phonation.open_quotient, n_samples, sample_rate
+    )
+    loudness = 10 ** (np.clip(decibels, -15, 9) / 20)
+    airflow = 0.3 + 0.7 * np.sin(np.pi * phase) ** 2
+    return GlottalSource(
+        pulses=lfilter(*tilt_filter(phonation.tilt, sample_rate), pulses) * loudness,
+        noise=rng.standard_normal(n_samples) * airflow * loudness,
+    )

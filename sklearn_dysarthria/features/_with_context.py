@@ -1,0 +1,109 @@
+"""An image and a feature vector for every recording, in one array."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
+
+from sklearn_dysarthria._utils.estimators import NoOutputContainer
+from sklearn_dysarthria.recordings import as_table
+
+
+class ImagesWithContext(
+    NoOutputContainer, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+):
+    """Give each recording an image and a context vector.
+
+    Feeds :class:`~sklearn_dysarthria.HyperAlexNetClassifier` with ``context="data"``.  Both
+    transformers are fitted here, hence inside the fold: a scaler in `context` sees training
+    recordings only.
+
+    Parameters
+    ----------
+    images : estimator
+        Transformer from recordings to images, usually
+        :class:`~sklearn_dysarthria.LogMelDeltaImages`.
+    context : estimator
+        Transformer from recordings to vectors, usually
+        ``make_pipeline(EGeMAPSFeatures(), StandardScaler())``.
+
+    Attributes
+    ----------
+    images_, context_ : estimator
+        The fitted transformers.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_dysarthria import (
+    ...     EGeMAPSFeatures, ImagesWithContext, LogMelDeltaImages, make_dysarthric_speech)
+    >>> X, y = make_dysarthric_speech(n_patients=2, random_state=0)
+    >>> both = ImagesWithContext(
+    ...     LogMelDeltaImages(sample_rate=16000, image_size=64, n_mels=64),
+    ...     make_pipeline(EGeMAPSFeatures(), StandardScaler()),
+    ... ).fit_transform(X)
+    >>> both["image"].shape, both["context"].shape
+    ((4, 3, 64, 64), (4, 88))
+    """
+
+    _parameter_constraints = {
+        "images": "no_validation",
+        "context": "no_validation",
+    }
+
+    def __init__(self, images, context):
+        self.images = images
+        self.context = context
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y=None):
+        """Fit both transformers.
+
+        Parameters
+        ----------
+        X : table of recordings
+            See :mod:`sklearn_dysarthria.recordings`.
+        y : array-like of shape (n_recordings,), optional
+            Passed to both.
+
+        Returns
+        -------
+        self
+        """
+        table = as_table(X)
+        self.images_ = clone(self.images).fit(table, y)
+        self.context_ = clone(self.context).fit(table, y)
+        return self
+
+    def transform(self, X):
+        """Compute image and context of every recording.
+
+        Parameters
+        ----------
+        X : table of recordings
+            See :mod:`sklearn_dysarthria.recordings`.
+
+        Returns
+        -------
+        structured ndarray of shape (n_recordings,)
+            Field ``"image"`` of shape (n_channels, height, width) and field ``"context"`` of
+            shape (n_features,), both float32.
+        """
+        table = as_table(X)
+        images = self.images_.transform(table)
+        context = np.asarray(self.context_.transform(table), dtype=np.float32)
+        layout = [("image", "f4", images.shape[1:]), ("context", "f4", context.shape[1:])]
+        out = np.empty(len(table), dtype=layout)
+        out["image"] = images
+        out["context"] = context
+        return out
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "images_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.no_validation = True
+        return tags

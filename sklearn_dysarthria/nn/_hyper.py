@@ -1,0 +1,288 @@
+"""A linear layer whose weights another network generates.
+
+Source: arXiv:2503.01892, where a context C ~ N(0, I) of 128 values passes through a hidden layer
+of 512 and becomes the 768 × 2 weights of the classification layer.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+CONTEXTS = ("noise", "data")
+
+
+class HyperLinear(nn.Module):
+    """Linear layer whose weights and bias a hypernetwork generates from a context.
+
+    The hypernetwork is ``context → Linear(context_dim, hidden_dim) → ReLU →
+    Linear(hidden_dim, out_features · in_features + out_features)``.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Size of the embedding and number of logits.
+    context_dim : int, default=128
+        Number of values in a context.
+    hidden_dim : int, default=512
+        Width of the hidden layer.
+    n_contexts : int, default=1
+        Fixed contexts over which the logits are averaged in evaluation mode; used with
+        ``context="noise"`` only.
+    context : {"noise", "data"}, default="noise"
+        ``"noise"``: in training mode every batch draws one fresh C ~ N(0, I) from torch's global
+        generator; in evaluation mode the contexts are fixed.  ``"data"``: the caller gives one
+        context per row, in both modes.
+    seed : int, default=0
+        Of the fixed contexts, which have a generator of their own.
+
+    Attributes
+    ----------
+    contexts : torch.Tensor of shape (n_contexts, context_dim) or None
+        The fixed contexts, part of the state dict; None with ``context="data"``.
+
+    Notes
+    -----
+    The paper does not say how C is drawn when predicting; fixed draws, so that a prediction can
+    be repeated, are inferred.
+
+    References
+    ----------
+    arXiv:2503.01892.
+    """
+
+    contexts: Tensor | None
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        context_dim: int = 128,
+        hidden_dim: int = 512,
+        n_contexts: int = 1,
+        context: str = "noise",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if context not in CONTEXTS:
+            raise ValueError(f"context must be one of {CONTEXTS}, got {context!r}.")
+        sizes = {
+            "in_features": in_features,
+            "out_features": out_features,
+            "context_dim": context_dim,
+            "hidden_dim": hidden_dim,
+            "n_contexts": n_contexts,
+        }
+        for name, size in sizes.items():
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1, got {size!r}.")
+        self.in_features = in_features
+        self.out_features = out_features
+        self.context_dim = context_dim
+        self.hidden_dim = hidden_dim
+        self.n_contexts = n_contexts
+        self.context = context
+        self.seed = seed
+        self.hidden = nn.Linear(context_dim, hidden_dim)
+        self.generated = nn.Linear(hidden_dim, out_features * in_features + out_features)
+        fixed = None
+        if context == "noise":
+            generator = torch.Generator().manual_seed(seed)
+            # Drawn in float32 whatever the default type is: the same seed, the same contexts.
+            draws = torch.randn(n_contexts, context_dim, generator=generator, dtype=torch.float32)
+            fixed = draws.to(self.hidden.weight.dtype)
+        self.register_buffer("contexts", fixed)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Start so that generated weights have the variance of a fresh :class:`torch.nn.Linear`.
+
+        That variance is 1 / (3 · in_features), of U(±1/√in_features), for weights and bias alike.
+        """
+        # With C ~ N(0, I), entries of the first layer of variance 1/context_dim and no bias, a
+        # hidden unit is z ~ N(0, 1) before the ReLU, and E[ReLU(z)²] = 1/2.  An output is a sum
+        # of hidden_dim such terms times weights of variance s², hence of variance
+        # hidden_dim · s² / 2; this equals 1 / (3 · in_features) when
+        # s² = 2 / (3 · in_features · hidden_dim).
+        nn.init.normal_(self.hidden.weight, std=1 / math.sqrt(self.context_dim))
+        nn.init.zeros_(self.hidden.bias)
+        std = math.sqrt(2 / (3 * self.in_features * self.hidden_dim))
+        nn.init.normal_(self.generated.weight, std=std)
+        nn.init.zeros_(self.generated.bias)
+
+    def generate(self, contexts: Tensor) -> tuple[Tensor, Tensor]:
+        """Generate the weights and biases of linear layers.
+
+        Parameters
+        ----------
+        contexts : torch.Tensor of shape (..., context_dim)
+            One context per layer.
+
+        Returns
+        -------
+        weight : torch.Tensor of shape (..., out_features, in_features)
+            Generated weights.
+        bias : torch.Tensor of shape (..., out_features)
+            Generated biases.
+        """
+        return self._split(self.generated(self._activations(contexts)))
+
+    def forward(self, embedding: Tensor, context: Tensor | None = None) -> Tensor:
+        """Compute logits.
+
+        Parameters
+        ----------
+        embedding : torch.Tensor of shape (n_samples, in_features)
+            What the generated layer is applied to.
+        context : torch.Tensor of shape (n_samples, context_dim), optional
+            One context per row; required with ``context="data"`` and refused otherwise.
+
+        Returns
+        -------
+        torch.Tensor of shape (n_samples, out_features)
+            The logits; with fixed contexts, their mean over the contexts.
+
+        Raises
+        ------
+        ValueError
+            ``context`` is missing, has another shape, or is given to a layer that draws its own.
+        """
+        if self.context == "data":
+            weight, bias = self.generate(self._checked(context, len(embedding)))
+            return torch.einsum("boi,bi->bo", weight, embedding) + bias
+        if context is not None:
+            raise ValueError(
+                "context='noise' draws its own contexts; give context='data' to use X's."
+            )
+        if self.training:
+            # One draw per batch, not per row: the batch trains one generated layer.
+            reference = self.hidden.weight
+            drawn = torch.randn(self.context_dim, device=reference.device, dtype=reference.dtype)
+            weight, bias = self.generate(drawn)
+        else:
+            # The logits are linear in the generated weights, and these are affine in the hidden
+            # activations: the mean of the logits is the logits of the mean activation.
+            mean = self._activations(cast(Tensor, self.contexts)).mean(dim=0)
+            weight, bias = self._split(self.generated(mean))
+        return F.linear(embedding, weight, bias)
+
+    def logits_per_context(self, embedding: Tensor) -> Tensor:
+        """Compute the logits under each of the fixed contexts.
+
+        Parameters
+        ----------
+        embedding : torch.Tensor of shape (n_samples, in_features)
+            What the generated layers are applied to.
+
+        Returns
+        -------
+        torch.Tensor of shape (n_contexts, n_samples, out_features)
+            Their mean over the first axis is what :meth:`forward` returns in evaluation mode.
+
+        Raises
+        ------
+        ValueError
+            With ``context="data"``, where no context is fixed.
+        """
+        if self.contexts is None:
+            raise ValueError("context='data' has no fixed contexts; each row brings its own.")
+        weight, bias = self.generate(self.contexts)
+        return torch.einsum("coi,bi->cbo", weight, embedding) + bias[:, None]
+
+    def extra_repr(self) -> str:
+        """Describe the layer in one line."""
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, "
+            f"context={self.context!r}, n_contexts={self.n_contexts}"
+        )
+
+    def _activations(self, contexts: Tensor) -> Tensor:
+        return F.relu(self.hidden(contexts))
+
+    def _split(self, generated: Tensor) -> tuple[Tensor, Tensor]:
+        n_weights = self.out_features * self.in_features
+        weight, bias = generated.split([n_weights, self.out_features], dim=-1)
+        return weight.unflatten(-1, (self.out_features, self.in_features)), bias
+
+    def _checked(self, context: Tensor | None, n_rows: int) -> Tensor:
+        expected = (n_rows, self.context_dim)
+        if context is None:
+            raise ValueError(
+                f"context='data' needs a context of shape {expected} with every batch."
+            )
+        if context.shape != expected:
+            raise ValueError(f"context must have shape {expected}, got {tuple(context.shape)}.")
+        return context
+
+
+class HyperClassifierModule(nn.Module):
+    """Classifier of feature vectors with one generated linear layer.
+
+    Parameters
+    ----------
+    in_features : int
+        Number of features.
+    n_classes : int, default=2
+        Number of logits.
+    context_dim, hidden_dim, n_contexts, context
+        See :class:`HyperLinear`.
+    context_seed : int, default=0
+        Seed of the fixed contexts.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        n_classes: int = 2,
+        context_dim: int = 128,
+        hidden_dim: int = 512,
+        n_contexts: int = 32,
+        context: str = "noise",
+        context_seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.head = HyperLinear(
+            in_features,
+            n_classes,
+            context_dim=context_dim,
+            hidden_dim=hidden_dim,
+            n_contexts=n_contexts,
+            context=context,
+            seed=context_seed,
+        )
+
+    def forward(self, X: Tensor, context: Tensor | None = None) -> Tensor:
+        """Compute logits of shape (n_samples, n_classes).
+
+        Parameters
+        ----------
+        X : torch.Tensor of shape (n_samples, in_features)
+            Features.
+        context : torch.Tensor of shape (n_samples, context_dim), optional
+            Required with ``context="data"``.
+
+        Returns
+        -------
+        torch.Tensor of shape (n_samples, n_classes)
+            See :meth:`HyperLinear.forward`.
+        """
+        return self.head(X, context)
+
+    def logits_per_context(self, X: Tensor) -> Tensor:
+        """Compute logits of shape (n_contexts, n_samples, n_classes).
+
+        Parameters
+        ----------
+        X : torch.Tensor of shape (n_samples, in_features)
+            Features.
+
+        Returns
+        -------
+        torch.Tensor of shape (n_contexts, n_samples, n_classes)
+            See :meth:`HyperLinear.logits_per_context`.
+        """
+        return self.head.logits_per_context(X)

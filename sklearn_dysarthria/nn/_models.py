@@ -1,0 +1,239 @@
+"""Whole networks: a backbone and a head."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from sklearn_dysarthria.nn._backbones import build_backbone
+from sklearn_dysarthria.nn._hyper import HyperLinear
+
+HEADS = ("hyper", "dense")
+
+
+class HyperAlexNetModule(nn.Module):
+    """Image embedding and a classification layer whose weights a hypernetwork generates.
+
+    ``backbone → Linear(4096, embedding_dim) → HyperLinear``.
+
+    Parameters
+    ----------
+    n_classes : int, default=2
+        Number of logits.
+    embedding_dim : int, default=768
+        Size of the embedding.
+    head : {"hyper", "dense"}, default="hyper"
+        ``"dense"`` is the ablation: an ordinary linear layer, which takes no context.
+    context, context_dim, hidden_dim, n_contexts
+        See :class:`HyperLinear`; not used by ``head="dense"``.
+    context_seed : int, default=0
+        Seed of the fixed contexts.
+    weights, freeze
+        Of the backbone; see :func:`build_backbone` and :meth:`Backbone.freeze`.
+    backbone : str, default="alexnet"
+        See :func:`build_backbone`.
+
+    Attributes
+    ----------
+    backbone : Backbone
+        Images to features.
+    embedding : torch.nn.Linear
+        Features to embedding.
+    head : HyperLinear or torch.nn.Linear
+        Embedding to logits.
+
+    Raises
+    ------
+    ValueError
+        A parameter is not among its options.
+    WeightsError
+        The weights cannot be had, or do not fit tensor by tensor.
+
+    Notes
+    -----
+    The paper leaves open how AlexNet is cut to an embedding of 768.  Replacing its last layer by
+    a linear one of that size, and putting no activation between it and the head, is inferred: the
+    hypernetwork then generates the layer that AlexNet's own classifier would have been.
+    ``n_contexts`` is inferred too.
+
+    References
+    ----------
+    arXiv:2503.01892.
+    """
+
+    def __init__(
+        self,
+        n_classes: int = 2,
+        embedding_dim: int = 768,
+        head: str = "hyper",
+        context: str = "noise",
+        context_dim: int = 128,
+        hidden_dim: int = 512,
+        n_contexts: int = 32,
+        context_seed: int = 0,
+        weights: Any = None,
+        freeze: int | str | None = None,
+        backbone: str = "alexnet",
+    ) -> None:
+        super().__init__()
+        if head not in HEADS:
+            raise ValueError(f"head must be one of {HEADS}, got {head!r}.")
+        self.backbone = build_backbone(backbone, weights=weights).freeze(freeze)
+        self.embedding = nn.Linear(self.backbone.out_features, embedding_dim)
+        self.head: HyperLinear | nn.Linear
+        if head == "hyper":
+            self.head = HyperLinear(
+                embedding_dim,
+                n_classes,
+                context_dim=context_dim,
+                hidden_dim=hidden_dim,
+                n_contexts=n_contexts,
+                context=context,
+                seed=context_seed,
+            )
+        else:
+            self.head = nn.Linear(embedding_dim, n_classes)
+
+    def embed(self, X: Tensor) -> Tensor:
+        """Compute the embedding.
+
+        Parameters
+        ----------
+        X : torch.Tensor of shape (n_samples, 3, height, width)
+            Images.
+
+        Returns
+        -------
+        torch.Tensor of shape (n_samples, embedding_dim)
+            Input of the head.
+        """
+        return self.embedding(self.backbone(X))
+
+    def forward(self, X: Tensor, context: Tensor | None = None) -> Tensor:
+        """Compute logits.
+
+        Parameters
+        ----------
+        X : torch.Tensor of shape (n_samples, 3, height, width)
+            Images.
+        context : torch.Tensor of shape (n_samples, context_dim), optional
+            Required with ``context="data"`` and refused otherwise.
+
+        Returns
+        -------
+        torch.Tensor of shape (n_samples, n_classes)
+            See :meth:`HyperLinear.forward`.
+
+        Raises
+        ------
+        ValueError
+            The shapes do not fit, or a context is given to a head that takes none.
+        """
+        if isinstance(self.head, HyperLinear):
+            return self.head(self.embed(X), context)
+        if context is not None:
+            raise ValueError("head='dense' takes no context.")
+        return self.head(self.embed(X))
+
+    def logits_per_context(self, X: Tensor) -> Tensor:
+        """Compute the logits under each of the fixed contexts.
+
+        Parameters
+        ----------
+        X : torch.Tensor of shape (n_samples, 3, height, width)
+            Images.
+
+        Returns
+        -------
+        torch.Tensor of shape (n_contexts, n_samples, n_classes)
+            See :meth:`HyperLinear.logits_per_context`.
+
+        Raises
+        ------
+        ValueError
+            With ``head="dense"`` or ``context="data"``, which have no fixed contexts.
+        """
+        if not isinstance(self.head, HyperLinear):
+            raise ValueError("head='dense' has no contexts.")
+        return self.head.logits_per_context(self.embed(X))
+
+
+class ConvNeXtModule(nn.Module):
+    """ConvNeXt with a linear layer for this task's classes.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of logits.
+    variant : {"femto", "tiny", "small", "base", "large"}, default="base"
+        See :func:`build_backbone`.
+    stochastic_depth : float, default=0.1
+        Probability with which the last block is skipped for a sample in training.
+    weights, freeze
+        Of the backbone; see :func:`build_backbone` and :meth:`Backbone.freeze`.
+
+    Attributes
+    ----------
+    backbone : Backbone
+        Images to features.
+    head : torch.nn.Linear
+        Features to logits; starts as torchvision starts it.
+
+    Raises
+    ------
+    ValueError
+        A parameter is not among its options.
+    WeightsError
+        The weights cannot be had, or do not fit tensor by tensor.
+
+    References
+    ----------
+    Liu et al., "A ConvNet for the 2020s", arXiv:2201.03545.
+    """
+
+    def __init__(
+        self,
+        n_classes: int,
+        variant: str = "base",
+        stochastic_depth: float = 0.1,
+        weights: Any = None,
+        freeze: int | str | None = None,
+    ) -> None:
+        super().__init__()
+        self.backbone = build_backbone(
+            f"convnext_{variant}", weights=weights, stochastic_depth_prob=stochastic_depth
+        ).freeze(freeze)
+        self.head = nn.Linear(self.backbone.out_features, n_classes)
+        nn.init.trunc_normal_(self.head.weight, std=0.02)
+        nn.init.zeros_(self.head.bias)
+
+    def embed(self, X: Tensor) -> Tensor:
+        """Compute the embedding.
+
+        Parameters
+        ----------
+        X : torch.Tensor of shape (n_samples, 3, height, width)
+            Images.
+
+        Returns
+        -------
+        torch.Tensor of shape (n_samples, backbone.out_features)
+            Input of the head.
+        """
+        return self.backbone(X)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Compute logits.
+
+        Parameters
+        ----------
+        X : torch.Tensor of shape (n_samples, 3, height, width)
+            Images.
+
+        Returns
+        -------
+        torch.Tensor of shape (n_samples, n_classes)
+            Logits.
+        """
+        return self.head(self.embed(X))

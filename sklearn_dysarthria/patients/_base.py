@@ -1,0 +1,137 @@
+"""What models that decide per patient share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import column_or_1d
+
+from sklearn_dysarthria._table import as_table, one_label_per_patient, patient_ids
+
+
+def _scores_probabilities(model: PatientClassifier) -> bool:
+    return model._score_method() == "predict_proba"
+
+
+def _scores_decisions(model: PatientClassifier) -> bool:
+    return model._score_method() == "decision_function"
+
+
+class PatientClassifier(ClassifierMixin, BaseEstimator):
+    """Base of classifiers that decide per patient and answer per recording.
+
+    A subclass gives `predict_patients`, a table with one row per patient that has the column
+    ``prediction`` and one score column per class (see `_score_columns`), and `_score_method`.
+    """
+
+    @abstractmethod
+    def predict_patients(self, X):
+        """Decide about every patient; see the subclass."""
+
+    @abstractmethod
+    def _score_method(self) -> str | None:
+        """Return which of predict_proba and decision_function the scores are, if any."""
+
+    def _training_table(self, X: Any, y: Any) -> tuple[pd.DataFrame, np.ndarray, pd.Series]:
+        """Check a training set; return its table, patients by row, and labels by patient."""
+        table = as_table(X)
+        patients = patient_ids(table, "to decide per patient")
+        label_of = one_label_per_patient(patients, column_or_1d(y))
+        self.classes_ = np.unique(np.asarray(y))
+        return table, patients, label_of
+
+    def predict(self, X):
+        """Predict each recording's class, which is its patient's.
+
+        Parameters
+        ----------
+        X : table of recordings with column ``patient``
+            See :mod:`sklearn_dysarthria.recordings`.
+
+        Returns
+        -------
+        ndarray of shape (n_recordings,)
+            The same answer for all recordings of a patient.
+        """
+        return self._by_row(X, ["prediction"])[:, 0].astype(self.classes_.dtype)
+
+    @available_if(_scores_probabilities)
+    def predict_proba(self, X):
+        """Predict class probabilities of each recording's patient.
+
+        Parameters
+        ----------
+        X : table of recordings with column ``patient``
+            See :mod:`sklearn_dysarthria.recordings`.
+
+        Returns
+        -------
+        ndarray of shape (n_recordings, n_classes)
+            The same row for all recordings of a patient.
+        """
+        return self._by_row(X, self._score_columns()).astype(np.float64)
+
+    @available_if(_scores_decisions)
+    def decision_function(self, X):
+        """Compute decision values of each recording's patient.
+
+        Parameters
+        ----------
+        X : table of recordings with column ``patient``
+            See :mod:`sklearn_dysarthria.recordings`.
+
+        Returns
+        -------
+        ndarray of shape (n_recordings,) or (n_recordings, n_classes)
+            For two classes, positive values speak for the second.
+        """
+        scores = self._by_row(X, self._score_columns()).astype(np.float64)
+        return scores[:, 1] if len(self.classes_) == 2 else scores
+
+    def _score_columns(self) -> list[str]:
+        prefix = "proba" if self._score_method() == "predict_proba" else "decision"
+        return [f"{prefix}_{label}" for label in self.classes_]
+
+    def _by_row(self, X: Any, columns: list[str]) -> np.ndarray:
+        decided = self.predict_patients(X)
+        rows = decided.index.get_indexer(pd.Index(patient_ids(as_table(X)), dtype=object))
+        return decided[columns].to_numpy(dtype=object)[rows]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.input_tags.allow_nan = True
+        tags.no_validation = True
+        return tags
+
+
+def class_columns(scores: Any, n_classes: int) -> np.ndarray:
+    """Return decision values as one column per class.
+
+    Parameters
+    ----------
+    scores : array-like of shape (n_samples,) or (n_samples, n_classes)
+        Output of a decision function.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_classes)
+        A single column of a two-class problem becomes ``(-s, s)``.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    if scores.ndim == 1:
+        scores = np.column_stack([-scores, scores])
+    if scores.shape[1] != n_classes:
+        raise ValueError(
+            f"decision values have {scores.shape[1]} columns for {n_classes} classes; set "
+            "decision_function_shape='ovr'."
+        )
+    return scores

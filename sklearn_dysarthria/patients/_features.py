@@ -1,0 +1,156 @@
+"""One feature vector per patient: the recordings' features side by side."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+from sklearn.base import MetaEstimatorMixin, _fit_context, clone
+from sklearn.utils._param_validation import HasMethods
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_dysarthria.exceptions import PatientError, RecordingWarning
+from sklearn_dysarthria.patients._base import PatientClassifier, class_columns
+from sklearn_dysarthria.recordings import as_table, column, patient_ids
+
+
+class PatientFeaturesClassifier(MetaEstimatorMixin, PatientClassifier):
+    """Classify patients by the features of all their recordings, task after task.
+
+    The features of a patient's recordings are averaged within each task and put side by side,
+    one block per task of the training set, in alphabetical order.  A task that a patient lacks
+    leaves its block NaN: let `classifier` begin with an imputer if that happens.
+
+    Parameters
+    ----------
+    transformer : transformer
+        From recordings to feature vectors, such as :class:`~sklearn_dysarthria.EGeMAPSFeatures`.
+    classifier : estimator
+        From feature vectors to classes; fitted on patients.
+
+    Attributes
+    ----------
+    transformer_, classifier_ : estimator
+        The fitted parts.
+    classes_ : ndarray of shape (n_classes,)
+        Labels in order.
+    tasks_ : list of str
+        Tasks in the order of their blocks.
+
+    See Also
+    --------
+    PatientVotingClassifier : Decides per recording and counts votes.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn.svm import SVC
+    >>> from sklearn_dysarthria import (
+    ...     EGeMAPSFeatures, PatientFeaturesClassifier, make_dysarthric_speech)
+    >>> X, y = make_dysarthric_speech(n_patients=6, random_state=0)
+    >>> model = PatientFeaturesClassifier(
+    ...     EGeMAPSFeatures(), make_pipeline(StandardScaler(), SVC())).fit(X, y)
+    >>> len(model.predict_patients(X))
+    6
+    """
+
+    _parameter_constraints = {
+        "transformer": [HasMethods(["fit", "transform"])],
+        "classifier": [HasMethods(["fit", "predict"])],
+    }
+
+    def __init__(self, transformer, classifier):
+        self.transformer = transformer
+        self.classifier = classifier
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y):
+        """Fit transformer and classifier.
+
+        Parameters
+        ----------
+        X : table of recordings with columns ``patient`` and ``task``
+            See :mod:`sklearn_dysarthria.recordings`.
+        y : array-like of shape (n_recordings,)
+            Labels; the same for all recordings of a patient.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        PatientError
+            A patient carries two labels, or has no usable recording.
+        MissingColumnError
+            A row has no patient or no task.
+        """
+        table, _, label_of = self._training_table(X, y)
+        self.tasks_ = sorted(set(column(table, "task", "to put tasks side by side")))
+        self.transformer_ = clone(self.transformer).fit(table, y)
+        features = self._patient_features(table)
+        labels = label_of.loc[features.index].to_numpy().astype(self.classes_.dtype)
+        self.classifier_ = clone(self.classifier).fit(features.to_numpy(), labels)
+        return self
+
+    def predict_patients(self, X):
+        """Decide about every patient.
+
+        Parameters
+        ----------
+        X : table of recordings with columns ``patient`` and ``task``
+            See :mod:`sklearn_dysarthria.recordings`; tasks that training did not have are
+            passed over with a warning.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per patient, indexed by patient in order of appearance: ``prediction`` and
+            ``proba_<class>`` (``decision_<class>`` for classifiers without probabilities).
+
+        Raises
+        ------
+        PatientError
+            None of a patient's recordings could be used.
+        """
+        check_is_fitted(self)
+        features = self._patient_features(as_table(X))
+        decided = pd.DataFrame(index=features.index)
+        decided["prediction"] = self.classifier_.predict(features.to_numpy())
+        method = self._score_method()
+        if method is not None:
+            scores = getattr(self.classifier_, method)(features.to_numpy())
+            decided[self._score_columns()] = class_columns(scores, len(self.classes_))
+        return decided
+
+    def _patient_features(self, table: pd.DataFrame) -> pd.DataFrame:
+        patients = patient_ids(table, "to decide per patient")
+        tasks = column(table, "task", "to put tasks side by side")
+        unknown = sorted(set(tasks) - set(self.tasks_))
+        if unknown:
+            warnings.warn(
+                f"tasks {unknown} were not in the training set and are passed over.",
+                RecordingWarning,
+                stacklevel=4,
+            )
+        values = pd.DataFrame(np.asarray(self.transformer_.transform(table), dtype=np.float64))
+        blocks = values.groupby([patients, tasks], sort=False).mean()
+        names = pd.Index(pd.unique(patients), name="patient", dtype=object)
+        wanted = pd.MultiIndex.from_product([names, self.tasks_])
+        wide = blocks.reindex(wanted).to_numpy().reshape(len(names), -1)
+        empty = np.isnan(wide).all(axis=1)
+        if empty.any():
+            raise PatientError(
+                f"patient {names[empty][0]!r} has no usable recording.",
+                remedy="Leave the patient out, or mend the recordings.",
+            )
+        return pd.DataFrame(wide, index=names)
+
+    def _score_method(self) -> str | None:
+        classifier = getattr(self, "classifier_", self.classifier)
+        for method in ("predict_proba", "decision_function"):
+            if hasattr(classifier, method):
+                return method
+        return None

@@ -1,0 +1,220 @@
+"""One decision per patient, voted over the patient's recordings."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import MetaEstimatorMixin, _fit_context, clone
+from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_dysarthria.exceptions import PatientError, RecordingWarning
+from sklearn_dysarthria.patients._base import PatientClassifier, class_columns
+from sklearn_dysarthria.patients._routing import groups_for_fit
+from sklearn_dysarthria.recordings import as_table, patient_ids
+
+
+class PatientVotingClassifier(MetaEstimatorMixin, PatientClassifier):
+    """Decide about a patient by a vote over the patient's recordings.
+
+    Wraps any recording-level model.  Column ``patient`` of the table says which recordings belong
+    together, in training (where it is also handed to inner validation splits) and prediction.
+    Patients with fewer recordings than others still get a decision.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Classifier of recordings, usually a Pipeline from the table to classes.
+    voting : {"hard", "soft"}, default="hard"
+        ``"hard"`` counts the recordings' predicted classes; ``"soft"`` averages their
+        probabilities (decision values, where `estimator` has no ``predict_proba``).
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The fitted recording-level model.
+    classes_ : ndarray of shape (n_classes,)
+        Labels in order.
+
+    See Also
+    --------
+    PatientFeaturesClassifier : Puts the features of a patient's recordings side by side.
+    StratifiedPatientKFold : Splits for such models.
+
+    Notes
+    -----
+    A tied vote goes to the class with the larger summed probability (or decision value), then
+    to the less extreme class, the one nearer the middle of the ordered classes, then to the
+    lower of two equally extreme ones.
+
+    ``predict_proba`` is the mean probability over the patient's recordings for both kinds of
+    vote, so that its ranking of patients is not limited to a few shares of votes; after a hard
+    vote its largest entry need not be the predicted class.  An `estimator` with nothing but
+    ``predict`` yields shares of votes instead.
+
+    Recordings that could not be used (rows of NaN, from ``on_error="nan"``) have no vote, with
+    one warning that lists them; a patient left without any is an error.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from sklearn_dysarthria import (
+    ...     PatientVotingClassifier, StratifiedPatientKFold, egemaps_svm_pipeline,
+    ...     make_dysarthric_speech)
+    >>> X, y = make_dysarthric_speech(n_patients=12, difficulty="easy", random_state=0)
+    >>> model = PatientVotingClassifier(egemaps_svm_pipeline())
+    >>> scores = cross_val_score(model, X, y, cv=StratifiedPatientKFold(3, random_state=0))
+    >>> scores.shape
+    (3,)
+    """
+
+    _parameter_constraints = {
+        "estimator": [HasMethods(["fit", "predict"])],
+        "voting": [StrOptions({"hard", "soft"})],
+    }
+
+    def __init__(self, estimator, voting="hard"):
+        self.estimator = estimator
+        self.voting = voting
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y):
+        """Fit the recording-level model.
+
+        Parameters
+        ----------
+        X : table of recordings with column ``patient``
+            See :mod:`sklearn_dysarthria.recordings`.
+        y : array-like of shape (n_recordings,)
+            Labels; the same for all recordings of a patient.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        PatientError
+            A patient carries two labels.
+        MissingColumnError
+            A row has no patient.
+        """
+        table, patients, _ = self._training_table(X, y)
+        self.estimator_ = clone(self.estimator)
+        self.estimator_.fit(table, y, **groups_for_fit(self.estimator_, patients))
+        self.classes_ = self.estimator_.classes_
+        return self
+
+    def predict_patients(self, X):
+        """Decide about every patient.
+
+        Parameters
+        ----------
+        X : table of recordings with column ``patient``
+            See :mod:`sklearn_dysarthria.recordings`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per patient, indexed by patient in order of appearance: ``prediction``;
+            ``n_recordings``, the number that voted; ``votes_<class>``, their predicted classes;
+            and ``proba_<class>``, the mean probability (``decision_<class>``, the mean decision
+            value, for models without probabilities).
+
+        Raises
+        ------
+        PatientError
+            None of a patient's recordings could be used.
+        """
+        check_is_fitted(self)
+        table = as_table(X)
+        patients = patient_ids(table, "to decide per patient")
+        predicted, scores = self._recording_votes(table, patients)
+        names = pd.Index(patients).unique()
+        rows = [self._decide(predicted[patients == p], scores[patients == p]) for p in names]
+        return pd.DataFrame(rows, index=pd.Index(names, name="patient", dtype=object))
+
+    def _recording_votes(self, table: pd.DataFrame, patients: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return each recording's class code (-1: no vote) and scores, by class."""
+        method = _recording_score(self.estimator_)
+        n_classes = len(self.classes_)
+        if method is None:
+            codes = np.searchsorted(self.classes_, self.estimator_.predict(table))
+            return codes, np.eye(n_classes)[codes]
+        scores = class_columns(getattr(self.estimator_, method)(table), n_classes)
+        failed = np.isnan(scores).any(axis=1)
+        if failed.any():
+            _report_lost_votes(table, patients, failed)
+        codes = np.full(len(table), -1)
+        if method == "predict_proba":
+            # The most probable class, which spares computing every recording a second time.
+            codes[~failed] = scores[~failed].argmax(axis=1)
+        else:
+            predicted = self.estimator_.predict(table[~failed])
+            codes[~failed] = np.searchsorted(self.classes_, predicted)
+        return codes, scores
+
+    def _decide(self, predicted: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
+        voting = predicted >= 0
+        votes = np.bincount(predicted[voting], minlength=len(self.classes_))
+        summed = scores[voting].sum(axis=0)
+        n_voting = int(voting.sum())
+        winner = _winner(votes, summed) if self.voting == "hard" else _winner(summed, summed)
+        row: dict[str, Any] = {"prediction": self.classes_[winner], "n_recordings": n_voting}
+        row |= {f"votes_{label}": n for label, n in zip(self.classes_, votes, strict=True)}
+        return row | dict(zip(self._score_columns(), summed / n_voting, strict=True))
+
+    def _score_method(self) -> str | None:
+        inner = _recording_score(getattr(self, "estimator_", self.estimator))
+        return inner or "predict_proba"
+
+    def get_metadata_routing(self):
+        """Return what the wrapped estimator requests.
+
+        Returns
+        -------
+        sklearn.utils.metadata_routing.MetadataRouter
+            ``fit`` takes no metadata of its own: patients travel in the table.
+        """
+        return MetadataRouter(owner=self).add(
+            estimator=self.estimator, method_mapping=MethodMapping()
+        )
+
+
+def _recording_score(estimator: Any) -> str | None:
+    for method in ("predict_proba", "decision_function"):
+        if hasattr(estimator, method):
+            return method
+    return None
+
+
+def _winner(votes: np.ndarray, scores: np.ndarray) -> int:
+    """Return the class with most votes; ties by score, then by closeness to the middle."""
+    middle = (len(votes) - 1) / 2
+    tied = np.flatnonzero(np.isclose(votes, votes.max(), rtol=1e-9, atol=1e-12))
+    best = scores[tied].max()
+    tied = tied[np.isclose(scores[tied], best, rtol=1e-9, atol=1e-12)]
+    return int(min(tied, key=lambda code: (abs(code - middle), code)))
+
+
+def _report_lost_votes(table: pd.DataFrame, patients: Any, failed: np.ndarray) -> None:
+    for patient in pd.unique(patients[failed]):
+        if failed[patients == patient].all():
+            raise PatientError(
+                f"patient {patient!r} has no usable recording.",
+                remedy="Leave the patient out, or mend the recordings.",
+            )
+    lost = [
+        f"{label!r} (patient {patient!r})"
+        for label, patient in zip(table.index[failed], patients[failed], strict=True)
+    ]
+    warnings.warn(
+        f"{failed.sum()} of {len(table)} recordings could not be used and have no vote: "
+        f"rows {', '.join(lost)}.",
+        RecordingWarning,
+        stacklevel=4,
+    )

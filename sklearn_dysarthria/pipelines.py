@@ -1,0 +1,178 @@
+"""The published systems and the baseline, as ordinary Pipelines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from sklearn_dysarthria.classifiers import (
+    ConvNeXtSeverityClassifier,
+    HyperAlexNetClassifier,
+    SkipFailedRows,
+)
+from sklearn_dysarthria.features import EGeMAPSFeatures, LogMelDeltaImages
+from sklearn_dysarthria.patients import PatientFeaturesClassifier
+from sklearn_dysarthria.preprocessing import EnergyVAD
+
+SAND_BANDS = {"phonation": (50, 4000), "rhythm": (100, 6000)}
+"""Frequency range in Hz by group of tasks, of the ConvNeXt entry to the SAND challenge."""
+
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "paper": {
+        "hyper_alexnet": {},
+        "convnext": {"images__n_mels": 256, "images__freq_ranges": SAND_BANDS},
+    },
+    "quick": {
+        "hyper_alexnet": {
+            "images__sample_rate": 16000,
+            "images__n_fft": 1024,
+            "images__hop_length": 256,
+            "images__n_mels": 64,
+            "images__fmax": 8000,
+            "images__image_size": 64,
+            "classify__weights": None,
+            "classify__max_epochs": 12,
+        },
+        "convnext": {
+            "images__sample_rate": 16000,
+            "images__n_fft": 1024,
+            "images__hop_length": 256,
+            "images__n_mels": 64,
+            "images__freq_ranges": SAND_BANDS,
+            "images__image_size": 64,
+            "classify__variant": "femto",
+            "classify__weights": None,
+            "classify__lr": 1e-3,
+            "classify__max_epochs": 20,
+        },
+    },
+}
+"""What each preset changes in the published pipelines, as arguments of ``set_params``."""
+
+
+def egemaps_svm_pipeline(*, C: float = 1.0, cache: Any = None) -> Pipeline:
+    """Build the field's baseline: eGeMAPS functionals, standardised, into an RBF SVM.
+
+    Parameters
+    ----------
+    C : float, default=1.0
+        Penalty of the SVM.
+    cache : str, path or joblib.Memory, optional
+        Folder that keeps the features.
+
+    Returns
+    -------
+    sklearn.pipeline.Pipeline
+        Steps ``features``, ``scale``, ``classify``; from recordings to classes.
+
+    Examples
+    --------
+    >>> from sklearn_dysarthria import egemaps_svm_pipeline
+    >>> list(egemaps_svm_pipeline().named_steps)
+    ['features', 'scale', 'classify']
+    """
+    return Pipeline(
+        [
+            ("features", EGeMAPSFeatures(cache=cache)),
+            ("scale", StandardScaler()),
+            ("classify", SkipFailedRows(SVC(C=C, class_weight="balanced"))),
+        ]
+    )
+
+
+def egemaps_svm_patient_model(*, C: float = 1.0, cache: Any = None) -> PatientFeaturesClassifier:
+    """Build the baseline with the eGeMAPS of all the patient's tasks side by side.
+
+    Parameters
+    ----------
+    C : float, default=1.0
+        Penalty of the SVM.
+    cache : str, path or joblib.Memory, optional
+        Folder that keeps the features.
+
+    Returns
+    -------
+    PatientFeaturesClassifier
+        From recordings to the patient's class; features of missing tasks take the mean.
+    """
+    classifier = Pipeline(
+        [
+            ("impute", SimpleImputer()),
+            ("scale", StandardScaler()),
+            ("classify", SVC(C=C, class_weight="balanced")),
+        ]
+    )
+    return PatientFeaturesClassifier(EGeMAPSFeatures(cache=cache), classifier)
+
+
+def hyper_alexnet_pipeline(*, preset: str = "paper", cache: Any = None, **params: Any) -> Pipeline:
+    """Build the hypernetwork system: log-mel, Δ and ΔΔ images into `HyperAlexNetClassifier`.
+
+    Parameters
+    ----------
+    preset : {"paper", "quick"}, default="paper"
+        ``"paper"`` is the published configuration (pretrained AlexNet, 224 × 224, 30 epochs);
+        ``"quick"`` the same system at a size for two processor cores, from random weights.
+    cache : str, path or joblib.Memory, optional
+        Folder that keeps the images.
+    **params : dict
+        Passed to ``set_params``: ``classify__lr=1e-3``, ``images__n_mels=128``, …
+
+    Returns
+    -------
+    sklearn.pipeline.Pipeline
+        Steps ``images``, ``classify``; from recordings to classes.
+
+    References
+    ----------
+    L. Ilias, D. Askounis, "Recognition of Dysarthria in Amyotrophic Lateral Sclerosis patients
+    using Hypernetworks", arXiv:2503.01892 (2025).
+    """
+    pipeline = Pipeline(
+        [("images", LogMelDeltaImages(cache=cache)), ("classify", HyperAlexNetClassifier())]
+    )
+    return _configured(pipeline, "hyper_alexnet", preset, params)
+
+
+def sand_convnext_pipeline(*, preset: str = "paper", cache: Any = None, **params: Any) -> Pipeline:
+    """Build the ConvNeXt entry to the SAND challenge: energy VAD, banded images, ConvNeXt.
+
+    Parameters
+    ----------
+    preset : {"paper", "quick"}, default="paper"
+        ``"paper"`` is the published configuration (pretrained ConvNeXt-Base, 256 mel bands by
+        task, 75 epochs); ``"quick"`` the same system at a size for two processor cores, with a
+        small ConvNeXt from random weights.
+    cache : str, path or joblib.Memory, optional
+        Folder that keeps the images.
+    **params : dict
+        Passed to ``set_params``: ``classify__oversample={1: 21, 2: 5, 3: 2}``, …
+
+    Returns
+    -------
+    sklearn.pipeline.Pipeline
+        Steps ``vad``, ``images``, ``classify``; from recordings to classes.
+
+    Notes
+    -----
+    The frequency ranges go by task: column ``task`` must name tasks of the groups ``phonation``
+    and ``rhythm``, or ``images__freq_ranges`` be given.
+    """
+    pipeline = Pipeline(
+        [
+            ("vad", EnergyVAD()),
+            ("images", LogMelDeltaImages(cache=cache)),
+            ("classify", ConvNeXtSeverityClassifier()),
+        ]
+    )
+    return _configured(pipeline, "convnext", preset, params)
+
+
+def _configured(pipeline: Pipeline, system: str, preset: str, params: dict[str, Any]) -> Pipeline:
+    if preset not in PRESETS:
+        raise ValueError(f"preset={preset!r} must be one of {sorted(PRESETS)}.")
+    return pipeline.set_params(**{**PRESETS[preset][system], **params})

@@ -1,0 +1,241 @@
+import pandas as pd
+import pytest
+from sklearn.dummy import DummyClassifier
+
+from sklearn_dysarthria.datasets._csv import load_recordings
+from sklearn_dysarthria.exceptions import MissingFileError, NotAFileError, RecordingError
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Folder with four (empty) recordings; loading does not read them."""
+    for name in ("a1", "a2", "b1", "b2"):
+        (tmp_path / f"{name}.wav").touch()
+    return tmp_path
+
+
+def write(folder, text, name="table.csv", encoding="utf-8"):
+    path = folder / name
+    path.write_text(text, encoding=encoding)
+    return path
+
+
+GOOD = """wav,subject,what,severity,age
+a1.wav,007,phonationA,mild,61
+a2.wav,007,phonationI,mild,61
+b1.wav,7,phonationA,severe,48
+b2.wav,7,phonationI,severe,48
+"""
+NAMES = {"audio": "wav", "patient": "subject", "task": "what", "target": "severity"}
+
+
+def test_bunch(study):
+    dataset = load_recordings(write(study, GOOD), **NAMES)
+    assert list(dataset.data.columns) == ["audio", "patient", "task", "age"]
+    assert dataset.feature_names == list(dataset.data.columns)
+    assert dataset.data["audio"].tolist()[0] == str(study / "a1.wav")
+    assert dataset.data["patient"].tolist() == ["007", "007", "7", "7"]
+    assert dataset.data["age"].tolist() == [61, 61, 48, 48]
+    assert dataset.target.tolist() == ["mild", "mild", "severe", "severe"]
+    assert dataset.target.name == "severity"
+    assert dataset.target_names.tolist() == ["mild", "severe"]
+    assert list(dataset.frame.columns) == [*dataset.data.columns, "severity"]
+    assert dataset.filename == str(study / "table.csv")
+    assert dataset.filenames.tolist() == dataset.data["audio"].tolist()
+    assert "4 recordings" in dataset.DESCR
+    assert "Patients: 2" in dataset.DESCR
+    assert "mild: 2" in dataset.DESCR
+
+
+def test_data_and_target_go_into_a_classifier(study):
+    X, y = load_recordings(write(study, GOOD), **NAMES, return_X_y=True)
+    assert DummyClassifier().fit(X, y).classes_.tolist() == ["mild", "severe"]
+
+
+def test_without_target(study):
+    path = write(study, "audio,patient\na1.wav,1\n")
+    dataset = load_recordings(path)
+    assert dataset.target is None
+    assert dataset.target_names is None
+    assert list(dataset.frame.columns) == ["audio", "patient"]
+    with pytest.raises(ValueError, match="target"):
+        load_recordings(path, return_X_y=True)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_separators_and_byte_order_mark(study, separator, encoding):
+    path = write(study, GOOD.replace(",", separator), encoding=encoding)
+    assert load_recordings(path, **NAMES).data["patient"].tolist() == ["007", "007", "7", "7"]
+
+
+def test_given_separator(study):
+    path = write(study, GOOD.replace(",", "|"))
+    assert len(load_recordings(path, **NAMES, sep="|").data) == 4
+
+
+def test_white_space_is_stripped(study):
+    path = write(study, " audio , patient,label , note\n a1.wav ,07 , mild,  two words \n")
+    dataset = load_recordings(path, target="label")
+    assert dataset.data.loc[0].tolist() == [str(study / "a1.wav"), "07", "two words"]
+    assert dataset.target.tolist() == ["mild"]
+
+
+def test_blank_cell_of_spaces_is_missing(study):
+    path = write(study, "audio,patient,label\na1.wav,  ,x\n")
+    with pytest.raises(RecordingError, match="1 row without patient in column 'patient': 0"):
+        load_recordings(path, target="label")
+
+
+def test_numeric_labels_stay_numbers(study):
+    path = write(study, "audio,patient,severity\na1.wav,1,4\nb1.wav,2,5\n")
+    assert load_recordings(path, target="severity").target.dtype.kind == "i"
+
+
+def test_root_and_absolute_paths(study, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    path = write(elsewhere, f"audio,patient\na1.wav,1\n{study / 'b1.wav'},2\n")
+    X = load_recordings(path, root=study).data
+    assert X["audio"].tolist() == [str(study / "a1.wav"), str(study / "b1.wav")]
+    with pytest.raises(RecordingError, match=r"1 file missing.*'.*a1\.wav'"):
+        load_recordings(path)
+
+
+def test_task_is_optional_unless_named(study):
+    path = write(study, "audio,patient\na1.wav,1\n")
+    assert "task" not in load_recordings(path).data
+    with pytest.raises(RecordingError, match="There is no column 'what' for task"):
+        load_recordings(path, task="what")
+    capital = write(study, "audio,patient,Task\na1.wav,1,a\n")
+    with pytest.raises(RecordingError, match="Did you mean 'Task'"):
+        load_recordings(capital)
+
+
+def test_unknown_patients(study):
+    path = write(study, "audio\na1.wav\n")
+    assert list(load_recordings(path, patient=None).data.columns) == ["audio"]
+    with pytest.raises(RecordingError, match="patient=None does without"):
+        load_recordings(path)
+
+
+def test_everything_wrong_in_one_error(study):
+    text = (
+        "audio,patient,label,site\na1.wav,1,mild,x\n./a1.wav,1,severe,x\ngone.wav,2,,x\n,,mild,x\n"
+    )
+    with pytest.raises(RecordingError) as caught:
+        load_recordings(write(study, text), target="label", task="tsk")
+    message = str(caught.value)
+    for told in (
+        "7 things are wrong",
+        "There is no column 'tsk' for task (task=None does without).",
+        "The columns are 'audio', 'patient', 'label', 'site'.",
+        "1 row without audio in column 'audio': 3.",
+        "1 row without patient in column 'patient': 3.",
+        "1 row without label in column 'label': 2.",
+        "1 file missing",
+        f"'{study / 'gone.wav'}'",
+        f"1 recording in several rows: '{study / 'a1.wav'}'.",
+        "1 patient with several labels in 'label': '1' (mild, severe).",
+        str(study / "table.csv"),
+    ):
+        assert told in message
+
+
+def test_many_culprits_are_counted(study):
+    rows = "".join(f"no{i}.wav,{i}\n" for i in range(12))
+    with pytest.raises(RecordingError, match=r"12 files missing.* and 7 more"):
+        load_recordings(write(study, "audio,patient\n" + rows))
+
+
+def test_did_you_mean(study):
+    with pytest.raises(RecordingError) as caught:
+        load_recordings(write(study, GOOD), target="Severty", audio="wave", patient="subjct")
+    message = str(caught.value)
+    for name in ("wav", "subject", "severity"):
+        assert f"Did you mean '{name}'?" in message
+
+
+def test_backslashes_are_pointed_out(study):
+    with pytest.raises(RecordingError, match="folders are separated by '/'"):
+        load_recordings(write(study, "audio,patient\nwav\\a1.wav,1\n"))
+
+
+def test_renamed_column_would_hide_another(study):
+    path = write(study, "audio,wav,patient\nx,a1.wav,1\n")
+    with pytest.raises(RecordingError, match="Column 'wav' is to become 'audio'"):
+        load_recordings(path, audio="wav")
+    path = write(study, "audio,subject,patient\na1.wav,s1,ill\n")
+    with pytest.raises(RecordingError, match="Column 'subject' is to become 'patient'"):
+        load_recordings(path, patient="subject", target="patient")
+
+
+def test_one_role_per_column(study):
+    path = write(study, GOOD)
+    with pytest.raises(ValueError, match="each column has one role"):
+        load_recordings(path, audio="wav", patient="subject", target="subject")
+    with pytest.raises(ValueError, match="audio=3 is not the name"):
+        load_recordings(path, audio=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("", "cannot be read as a table"),
+        ("audio,patient\n", "There are no rows"),
+        ("audio,patient,patient\na1.wav,1,2\n", "'patient' more than once"),
+        ("audio,patient\na1.wav,1\na2.wav,1,oops\n", "cannot be read as a table"),
+        ("audio,patient\na1.wav,1,oops\na2.wav,1,oops\n", "cannot be read as a table"),
+    ],
+)
+def test_malformed_text(study, text, match):
+    with pytest.raises(RecordingError, match=match):
+        load_recordings(write(study, text))
+
+
+def test_other_encoding(study):
+    path = write(study, "audio,patient\na1.wav,Müller\n", encoding="latin-1")
+    with pytest.raises(RecordingError, match="not text in UTF-8"):
+        load_recordings(path)
+
+
+def test_quoted_cells(study):
+    (study / "a, b.wav").touch()
+    path = write(study, 'audio;patient;note\n"a, b.wav";"1";"x;y"\n')
+    assert load_recordings(path).data["note"].tolist() == ["x;y"]
+
+
+def test_missing_table(tmp_path):
+    with pytest.raises(MissingFileError, match="no such table"):
+        load_recordings(tmp_path / "none.csv")
+    with pytest.raises(NotAFileError, match="directory"):
+        load_recordings(tmp_path)
+
+
+def test_parquet(study):
+    pytest.importorskip("pyarrow")
+    table = pd.DataFrame(
+        {
+            " wav ": ["a1.wav ", "b1.wav"],
+            "subject": [7, 12],
+            "severity": pd.Categorical(["mild", "severe"]),
+            "segments": [[[0.0, 0.5]], [[0.1, 0.2], [0.3, 0.4]]],
+        }
+    )
+    path = study / "table.parquet"
+    table.to_parquet(path)
+    dataset = load_recordings(path, audio="wav", patient="subject", target="severity")
+    assert dataset.data["audio"].tolist() == [str(study / "a1.wav"), str(study / "b1.wav")]
+    assert dataset.data["patient"].tolist() == ["7", "12"]
+    assert dataset.target.tolist() == ["mild", "severe"]
+    assert len(dataset.data["segments"][1]) == 2
+
+
+def test_parquet_ids_with_a_gap_and_broken_parquet(study):
+    pytest.importorskip("pyarrow")
+    path = study / "table.pq"
+    pd.DataFrame({"audio": ["a1.wav", "b1.wav"], "patient": [7, None]}).to_parquet(path)
+    with pytest.raises(RecordingError, match="1 row without patient in column 'patient': 1"):
+        load_recordings(path)
+    path.write_bytes(b"PAR1 not really")
+    with pytest.raises(RecordingError, match="cannot be read as a table"):
+        load_recordings(path)

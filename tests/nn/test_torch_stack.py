@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+
+from sklearn_dysarthria._utils.torch_stack import require_torch_stack, require_torchaudio
+from sklearn_dysarthria.exceptions import TorchStackError
+from sklearn_dysarthria.nn import SpecAugment
+
+NO_OPERATOR = "operator torchvision::nms does not exist"
+UNDEFINED = "_torchaudio.so: undefined symbol: aoti_torch_abi_version"
+
+
+@pytest.fixture
+def break_module(tmp_path, monkeypatch):
+    """Put a module that fails while it is imported in front of the real one."""
+
+    def break_it(name: str, statement: str) -> None:
+        package = tmp_path / name
+        package.mkdir()
+        (package / "__init__.py").write_text(statement + "\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    return break_it
+
+
+def run_python(code: str, path: str = "") -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": path}
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
+    )
+
+
+def test_installed_stack_fits():
+    require_torch_stack()
+    require_torchaudio()
+
+
+@pytest.mark.parametrize(
+    ("module", "statement", "cause"),
+    [
+        ("torchvision", f"raise RuntimeError({NO_OPERATOR!r})", NO_OPERATOR),
+        ("torchvision", "import a_module_that_is_not_there", "a_module_that_is_not_there"),
+        ("torchvision", "import os; os.no_such_name", "no_such_name"),
+        ("torchvision", "raise OSError('first line\\nsecond line')", "(first line)"),
+        ("torchvision", "raise RuntimeError", "(RuntimeError)"),
+        ("torchaudio", f"raise OSError({UNDEFINED!r})", UNDEFINED),
+    ],
+)
+def test_any_failure_is_one_sentence(break_module, module, statement, cause):
+    break_module(module, statement)
+    require = require_torchaudio if module == "torchaudio" else require_torch_stack
+    with pytest.raises(TorchStackError) as caught:
+        require()
+    message = str(caught.value)
+    assert cause in message
+    assert "second line" not in message
+    for name in ("torch", "torchvision", "torchaudio"):
+        assert f"{name} {metadata.version(name)}" in message
+    assert "pip install torch==2.11.0 torchvision==0.26.0 torchaudio==2.11.0." in message
+    assert "\n" not in message
+    assert caught.value.__suppress_context__
+    assert isinstance(caught.value, ImportError)
+
+
+def test_missing_distribution_is_named(break_module, monkeypatch):
+    break_module("torchvision", "raise ImportError('gone')")
+    version = metadata.version
+
+    def without_torchvision(name: str) -> str:
+        if name == "torchvision":
+            raise metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(metadata, "version", without_torchvision)
+    with pytest.raises(TorchStackError, match="torchvision not installed and torchaudio"):
+        require_torch_stack()
+
+
+def test_spec_augment_names_the_misfit(break_module):
+    break_module("torchaudio", f"raise OSError({UNDEFINED!r})")
+    with pytest.raises(TorchStackError, match="undefined symbol"):
+        SpecAugment()
+
+
+def test_importing_nn_on_a_broken_stack(tmp_path):
+    (tmp_path / "torchvision").mkdir()
+    source = f"raise RuntimeError({NO_OPERATOR!r})\n"
+    (tmp_path / "torchvision" / "__init__.py").write_text(source)
+    result = run_python("import sklearn_dysarthria.nn", str(tmp_path))
+    assert result.returncode == 1
+    last_line = result.stderr.strip().splitlines()[-1]
+    assert last_line.startswith("sklearn_dysarthria.exceptions.TorchStackError: torch ")
+    assert NO_OPERATOR in last_line
+    assert "During handling" not in result.stderr
+
+
+def test_nn_is_plain_torch():
+    code = (
+        "import sys, sklearn_dysarthria.nn\n"
+        "print(sorted({'sklearn', 'skorch', 'imblearn', 'torchaudio'} & set(sys.modules)))"
+    )
+    result = run_python(code)
+    assert result.stdout.strip() == "[]", result.stderr
