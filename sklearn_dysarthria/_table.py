@@ -68,10 +68,8 @@ def as_table(X: Any) -> pd.DataFrame:
             f"got {type(X).__name__} where a table of recordings is expected.",
             remedy="Give a DataFrame with column 'audio', or a 1-D sequence of paths.",
         )
-    # Cell by cell: assigned at once, arrays of equal length would become a matrix.
     audio = np.empty(len(X), dtype=object)
-    for i, cell in enumerate(X):
-        audio[i] = cell
+    audio[:] = list(X)
     return pd.DataFrame({"audio": audio})
 
 

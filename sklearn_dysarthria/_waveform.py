@@ -158,6 +158,10 @@ def _check_is_file(where: dict[str, Any]) -> None:
         )
     if facts.st_size == 0:
         raise EmptyAudioError("the file is empty.", **where)
+    if not os.access(where["path"], os.R_OK):  # libsndfile would only say "System error"
+        raise UnreadableAudioError(
+            "may not be read.", remedy="Correct the rights to read it.", **where
+        )
 
 
 def _open_sound_file(row: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="Recognise dysarthria in ALS from short recordings, one decision per patient.",
 )
 
@@ -36,7 +38,29 @@ def _program() -> None:
     """Make Typer expect a command name even while there is only one command."""
 
 
-@app.command()
+# "\b" keeps the lines that follow as they are.
+_COMPARE_HELP = """Cross-validate the published systems against eGeMAPS and an SVM.
+
+Prints a table of patient-level figures with 95 % intervals and writes it to the output folder,
+with every out-of-fold decision, confusion matrices and ROC curves.  No patient is ever in the
+training and the test part of a fold.
+
+\b
+Methods:
+  egemaps-svm-vote          eGeMAPS of each recording, SVM, vote per patient
+  egemaps-svm-side-by-side  eGeMAPS of all the patient's tasks, one SVM
+  hyper-alexnet             AlexNet whose head a hypernetwork generates
+  sand-convnext             ConvNeXt entry to the SAND challenge
+
+\b
+Examples:
+  sklearn-dysarthria compare synthetic --methods egemaps-svm-vote
+  sklearn-dysarthria compare study.csv --target-column severity
+  sklearn-dysarthria compare minsk2020 --n-jobs 2 --output results
+"""
+
+
+@app.command(help=_COMPARE_HELP)
 def compare(
     corpus: Annotated[
         str,
@@ -46,7 +70,8 @@ def compare(
         ),
     ] = "synthetic",
     methods: Annotated[
-        str | None, typer.Option(help="Comma-separated names; default: all.", show_default=False)
+        str | None,
+        typer.Option(help="Comma-separated names, as above; all if left out.", show_default=False),
     ] = None,
     preset: Annotated[
         Preset, typer.Option(help="'quick' fits two cores; 'paper' is as published.")
@@ -55,9 +80,9 @@ def compare(
     repeats: Annotated[int, typer.Option(min=1, help="Repetitions of the folds.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     n_jobs: Annotated[int, typer.Option("--n-jobs", help="Processes; -1 is all cores.")] = 1,
-    output: Annotated[Path, typer.Option(help="Folder for table, CSV files and figures.")] = Path(
-        "comparison"
-    ),
+    output: Annotated[
+        Path, typer.Option(file_okay=False, help="Folder for table, CSV files and figures.")
+    ] = Path("comparison"),
     cache: Annotated[
         Path | None,
         typer.Option(help="Folder that keeps features for the next run.", show_default=False),
@@ -86,23 +111,28 @@ def compare(
     """Cross-validate the published systems against eGeMAPS and an SVM, patient by patient.
 
     Prints a table of patient-level figures with 95 % intervals and writes it to the output
-    folder, with every out-of-fold decision, confusion matrices and ROC curves.
+    folder, with every out-of-fold decision, confusion matrices and ROC curves.  No patient is
+    ever in training and test part of a fold.
     """
-    from sklearn_dysarthria.report import METHODS
+    from sklearn_dysarthria.report import METHODS, check_methods
     from sklearn_dysarthria.report import compare as run
 
     verbose = int(not quiet)
-    X, y = _load(corpus, data_home, target, target_column, patients, seed, verbose)
+    names = _names_in(methods) if methods is not None else list(METHODS)
     given = {"hyper-alexnet": alexnet_weights, "sand-convnext": convnext_weights}
     weights = {
         name: None if value.lower() == "none" else value
         for name, value in given.items()
         if value is not None
     }
+    # What can be wrong is tried before hours are spent.
+    check_methods(names, preset.value, weights)
+    X, y = _load(corpus, data_home, target, target_column, patients, seed, verbose)
+    output.mkdir(parents=True, exist_ok=True)
     result = run(
         X,
         y,
-        methods=[name.strip() for name in methods.split(",")] if methods else METHODS,
+        methods=names,
         preset=preset.value,
         n_splits=folds,
         n_repeats=repeats,
@@ -138,11 +168,15 @@ def _load(
         return datasets.fetch_minsk2020_als(
             data_home=data_home, target=target.value, return_X_y=True, verbose=verbose
         )
-    if Path(corpus).suffix.lower() in {".csv", ".tsv", ".parquet"}:
+    if Path(corpus).suffix.lower() in {".csv", ".tsv", ".parquet", ".pq"}:
         return datasets.load_recordings(corpus, target=target_column, return_X_y=True)
     raise ValueError(
         f"Unknown corpus {corpus!r}: give 'synthetic', 'minsk2020', or a .csv or .parquet file."
     )
+
+
+def _names_in(methods: str) -> list[str]:
+    return [name.strip() for name in methods.split(",") if name.strip()]
 
 
 def _same_type(positive: str | None, y: Any) -> Any:
@@ -153,8 +187,14 @@ def _same_type(positive: str | None, y: Any) -> Any:
     return matches[0] if matches else positive
 
 
+def _one_line(message: Any, *_: Any, **__: Any) -> str:
+    """Show a warning to somebody who does not care which line of code it comes from."""
+    return f"Warning: {message}\n"
+
+
 def main() -> None:
     """Run the program; what a user can mend ends in one sentence, not in a traceback."""
+    warnings.formatwarning = _one_line
     try:
         app()
     except (ValueError, OSError, ImportError, RuntimeError) as error:

@@ -11,6 +11,13 @@ from typing import Any
 import numpy as np
 
 
+def _plain(label: Any) -> Any:
+    """Return an index label without NumPy types: "row 7" reads better than "row np.int64(7)"."""
+    if isinstance(label, tuple):
+        return tuple(map(_plain, label))
+    return label.item() if isinstance(label, np.generic) else label
+
+
 class RecordingError(ValueError):
     """A recording, or the table that holds it, cannot be used.
 
@@ -42,8 +49,7 @@ class RecordingError(ValueError):
         remedy: str | None = None,
     ) -> None:
         self.problem = problem
-        # "row 7" reads better than "row np.int64(7)".
-        self.row = row.item() if isinstance(row, np.generic) else row
+        self.row = _plain(row)
         self.path = path
         self.remedy = self.default_remedy if remedy is None else remedy
         super().__init__(self._describe())

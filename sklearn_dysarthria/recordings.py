@@ -60,6 +60,10 @@ def _attempt(function: Callable[[Any], Any], row: Any) -> Any:
         return error
 
 
+def _has_failed(result: Any) -> bool:
+    return isinstance(result, RecordingError)
+
+
 def map_recordings(
     function: Callable[[Any], Any],
     X: Any,
@@ -91,7 +95,7 @@ def map_recordings(
     Raises
     ------
     RecordingError
-        A row cannot be used, and ``on_error`` is ``"raise"``.
+        A row cannot be used, and ``on_error`` is ``"raise"``; the error of the first such row.
     ValueError
         ``on_error`` is neither of the two.
     """
@@ -99,9 +103,19 @@ def map_recordings(
         raise ValueError(f"on_error is {on_error!r}, not 'raise' or 'nan'.")
     table = as_table(X)
     rows = [table.iloc[i] for i in range(len(table))]
-    attempt = function if on_error == "raise" else partial(_attempt, function)
-    results = parallel_map(attempt, rows, n_jobs=n_jobs, verbose=verbose, desc=desc)
-    failures = [result for result in results if isinstance(result, RecordingError)]
+    # Errors travel as results in both modes, so that the one that is raised belongs to the first
+    # bad row, whichever process was faster.
+    results = parallel_map(
+        partial(_attempt, function),
+        rows,
+        n_jobs=n_jobs,
+        verbose=verbose,
+        desc=desc,
+        until=_has_failed if on_error == "raise" else None,
+    )
+    failures = [result for result in results if _has_failed(result)]
+    if failures and on_error == "raise":
+        raise failures[0]
     if failures:
         listed = "\n".join(f"  {failure}" for failure in failures)
         warnings.warn(
@@ -110,7 +124,7 @@ def map_recordings(
             RecordingWarning,
             stacklevel=3,
         )
-    return [None if isinstance(result, RecordingError) else result for result in results]
+    return [None if _has_failed(result) else result for result in results]
 
 
 def _inspect(row: Any, min_duration: float) -> dict[str, Any]:

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils._param_validation import Interval, InvalidParameterError
 
 PROJECT_URL = "https://sklearn-dysarthria.readthedocs.io"
 
 
 class RecordingTransformer(TransformerMixin, BaseEstimator):
-    """Stateless transformer of recordings: tags only.
+    """Stateless transformer of recordings: tags, and stricter parameters.
 
     A table of recordings holds paths or arrays of samples, not numbers, so scikit-learn's checks
     of two-dimensional input do not apply.
     """
+
+    def _validate_params(self) -> None:
+        super()._validate_params()
+        # bool is an int to Python and to scikit-learn, but True is no number of samples.
+        for name, allowed in self._parameter_constraints.items():
+            value = getattr(self, name)
+            numeric = any(isinstance(constraint, Interval) for constraint in allowed)
+            if numeric and isinstance(value, (bool, np.bool_)):
+                raise InvalidParameterError(
+                    f"The {name!r} parameter of {type(self).__name__} must be a number. "
+                    f"Got {value!r} instead."
+                )
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ def parallel_map(
     n_jobs: int | None,
     verbose: int,
     desc: str,
+    until: Callable[[Any], bool] | None = None,
 ) -> list[Any]:
     """Apply ``function`` to every item and return the results in order.
 
@@ -39,11 +41,22 @@ def parallel_map(
         0 is silent, 1 shows a bar while it runs, 2 leaves it on the screen.
     desc : str
         Label of the bar.
+    until : callable, optional
+        Ends the work early, at the first result (in the order of the items) for which it is true.
 
     Returns
     -------
     list
-        One result per item.
+        One result per item, up to and including the one that ended the work.
     """
     results = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(function)(i) for i in items)
-    return list(progress_bar(results, total=len(items), desc=desc, verbose=verbose))
+    done = []
+    for result in progress_bar(results, total=len(items), desc=desc, verbose=verbose):
+        done.append(result)
+        if until is not None and until(result):
+            with warnings.catch_warnings():
+                # joblib warns about results that nobody will read; here that is the point.
+                warnings.simplefilter("ignore")
+                results.close()
+            break
+    return done

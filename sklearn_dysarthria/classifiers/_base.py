@@ -13,11 +13,10 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_y, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import EarlyStopping, LRScheduler
 from skorch.helper import predefined_split
 from skorch.utils import noop
@@ -29,13 +28,15 @@ from sklearn_dysarthria.classifiers._failed_rows import (
     warn_left_out,
 )
 from sklearn_dysarthria.classifiers._inner_split import hold_out_patients
+from sklearn_dysarthria.classifiers._labels import check_labels, check_patients
 from sklearn_dysarthria.classifiers._net import (
     EpochProgress,
     Rows,
     TrainingNet,
     forget_training_state,
     keep_batch,
-    resolve_autocast,
+    kept_generator,
+    refuse_divergence,
     resolve_device,
     torch_seed,
 )
@@ -119,23 +120,25 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            Fewer than two classes; early stopping without patients; nothing to train on.
+            Fewer than two classes; early stopping without patients; nothing to train on; the
+            training diverged.
+        KeyboardInterrupt
+            The training was interrupted, which leaves the estimator unfitted.
         """
+        self._forget_fit()
         arrays = self._check_input(X, reset=True)
-        y = _check_y(y, multi_output=False) if np.asarray(y).dtype.kind in "fc" else y
-        y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
+        y = check_labels(y)
         (n_samples,) = {len(array) for array in arrays.values()}
         check_consistent_length(next(iter(arrays.values())), y)
         if groups is not None:
-            groups = column_or_1d(groups)
+            groups = check_patients(groups)
             check_consistent_length(y, groups)
         usable = self._usable_rows(arrays)
-        self.classes_, kept_codes = np.unique(np.asarray(y)[usable], return_inverse=True)
+        self.classes_, kept_codes = np.unique(y[usable], return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
                 f"{type(self).__name__} needs samples of at least 2 classes; the usable rows hold "
-                f"only one class: {self.classes_[0]!r}."
+                f"only one class: {self.classes_.tolist()[0]!r}."
             )
         codes = np.zeros(n_samples, dtype=np.int64)
         codes[usable] = kept_codes
@@ -147,18 +150,24 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         with torch_seed(seed, device):
             net = self._build_net(arrays, codes, train, valid, device, seed)
             net.fit(Rows(arrays, codes, train), y=None)
+        refuse_divergence(net)
         forget_training_state(net)
         self.net_ = net
         self.history_ = _learning_curves(net)
         self.n_iter_ = len(self.history_)
         return self
 
+    def _forget_fit(self) -> None:
+        """Drop fitted attributes: no fit may leave traces of an earlier one, even if it fails."""
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
+
     def _usable_rows(self, arrays: Arrays) -> np.ndarray:
         failed = np.any([failed_rows(array) for array in arrays.values()], axis=0)
         if failed.all():
             raise ValueError("Every row is NaN: none of the recordings could be used.")
         if failed.any():
-            warn_left_out(failed)
+            warn_left_out(failed, stacklevel=5)
         return np.flatnonzero(~failed)
 
     def _split(
@@ -176,7 +185,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         train, valid = hold_out_patients(
             codes[usable], groups[usable], self.validation_fraction, seed
         )
-        self.validation_patients_ = np.unique(groups[usable][valid].astype(str))
+        self.validation_patients_ = pd.unique(groups[usable][valid])
         return usable[train], usable[valid]
 
     def _repeat(self, train: np.ndarray, codes: np.ndarray) -> np.ndarray:
@@ -188,7 +197,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         for label, times in repetitions.items():
             if label not in known:
                 raise ValueError(f"oversample names {label!r}, which is not among {known}.")
-            if not isinstance(times, Integral) or times < 1:
+            if not isinstance(times, Integral) or isinstance(times, bool) or times < 1:
                 raise ValueError(
                     f"oversample[{label!r}]={times!r} must be an integer of 1 or more."
                 )
@@ -240,7 +249,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
             callbacks__print_log=None,
             device=device,
             augment=self._augmentation(),
-            autocast_dtype=resolve_autocast(getattr(self, "mixed_precision", False), device),
+            mixed_precision=getattr(self, "mixed_precision", False),
             verbose=0,
             **_prefixed("module", module_arguments),
             **_prefixed("criterion", criterion_arguments),
@@ -303,15 +312,23 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
     def _logits(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return float64 logits of the usable rows, and which rows are usable."""
         rows, usable = self._rows(X)
-        logits = self.net_.forward(rows, training=False).double().cpu().numpy()
+        if not len(rows):
+            return np.empty((0, len(self.classes_))), usable
+        with kept_generator():
+            logits = self.net_.forward(rows, training=False).double().cpu().numpy()
+        overflowed = ~np.isfinite(logits).all(axis=1)
+        if overflowed.any():
+            # As NaN probabilities they would pass for recordings that could not be used.
+            raise ValueError(
+                f"The network overflows on rows {rows.indices[overflowed].tolist()}: their values "
+                "are too far from those it was trained on."
+            )
         return logits, usable
 
     def _rows(self, X: Any) -> tuple[Rows, np.ndarray]:
         check_is_fitted(self, "net_")
         arrays = self._check_input(X, reset=False)
         usable = ~np.any([failed_rows(array) for array in arrays.values()], axis=0)
-        if not usable.any():
-            raise ValueError("Every row is NaN: none of the recordings could be used.")
         labels = np.zeros(len(usable), dtype=np.int64)
         return Rows(arrays, labels, np.flatnonzero(usable)), usable
 

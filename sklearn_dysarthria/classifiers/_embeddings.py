@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from numbers import Integral
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -63,7 +65,7 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
     _parameter_constraints = {
         "backbone": [StrOptions(set(BACKBONES))],
-        "weights": "no_validation",
+        "weights": [str, PathLike, None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "device": [str],
         "random_state": ["random_state"],
@@ -126,7 +128,8 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         images = check_images(self, X, shape=self.image_shape_)
         usable = np.flatnonzero(~failed_rows(images))
         device = resolve_device(self.device)
-        network = self.backbone_.to(device)
+        # A copy on the GPU: transform changes nothing, and pickles load where there is none.
+        network = self.backbone_ if device == "cpu" else deepcopy(self.backbone_).to(device)
         out = np.full((len(images), self._n_features_out), np.nan, dtype=np.float32)
         starts = range(0, len(usable), self.batch_size)
         with torch.no_grad():

@@ -6,6 +6,8 @@ import warnings
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from scipy.sparse import issparse
 from sklearn.base import (
     BaseEstimator,
     ClassifierMixin,
@@ -13,7 +15,7 @@ from sklearn.base import (
     _fit_context,
     clone,
 )
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, check_consistent_length, get_tags
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted
@@ -34,27 +36,28 @@ def failed_rows(X: Any) -> np.ndarray:
     ndarray of shape (n_samples,), dtype bool
         True where the row is wholly NaN; for a structured array, where any of its fields is.
     """
+    if issparse(X):
+        return np.zeros(X.shape[0], dtype=bool)  # a row of NaN is not sparse
     X = np.asarray(X)
     if X.dtype.names:
         return np.any([failed_rows(X[name]) for name in X.dtype.names], axis=0)
-    if X.dtype.kind != "f":
-        return np.zeros(len(X), dtype=bool)
-    rows = X.reshape(len(X), int(np.prod(X.shape[1:])))
-    if not rows.shape[1]:
-        return np.zeros(len(X), dtype=bool)
-    # The first value already rules most rows out, so that images are not scanned whole.
-    failed = np.isnan(rows[:, 0])
-    failed[failed] = [np.isnan(row).all() for row in rows[failed]]
+    failed = np.zeros(_num_samples(X), dtype=bool)
+    if X.dtype.kind not in "fO" or not X.size:
+        return failed
+    # The first value already rules most rows out, so that images are not scanned whole, nor
+    # copied to be flattened.
+    for row in np.flatnonzero(pd.isna(X[(slice(None), *(0,) * (X.ndim - 1))])):
+        failed[row] = np.all(pd.isna(X[row]))
     return failed
 
 
-def warn_left_out(failed: np.ndarray) -> None:
+def warn_left_out(failed: np.ndarray, stacklevel: int) -> None:
     """Warn once, listing the positions of the rows that a fit leaves out."""
     warnings.warn(
         f"{failed.sum()} of {len(failed)} rows are NaN (their recordings could not be used) and "
         f"are left out of the fit: {np.flatnonzero(failed).tolist()}.",
         RecordingWarning,
-        stacklevel=4,
+        stacklevel=stacklevel,
     )
 
 
@@ -137,11 +140,12 @@ class SkipFailedRows(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         -------
         self
         """
+        check_consistent_length(X, y)
         failed = failed_rows(X)
-        if failed.all():
+        if failed.all() and len(failed):
             raise ValueError("Every row is NaN: none of the recordings could be used.")
         if failed.any():
-            warn_left_out(failed)
+            warn_left_out(failed, stacklevel=4)
             keep = np.flatnonzero(~failed)
             X, y = _safe_indexing(X, keep), _safe_indexing(y, keep)
         self.estimator_ = clone(self.estimator).fit(X, y)
@@ -219,5 +223,9 @@ class SkipFailedRows(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
+        inner = get_tags(self.estimator)
+        # allow_nan too: it speaks of NaN anywhere, and only wholly-NaN rows are dealt with here.
+        tags.input_tags = inner.input_tags
+        tags.classifier_tags = inner.classifier_tags or tags.classifier_tags
+        tags.non_deterministic = inner.non_deterministic
         return tags

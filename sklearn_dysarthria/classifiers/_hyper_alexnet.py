@@ -13,6 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn_dysarthria.classifiers._base import Arrays
 from sklearn_dysarthria.classifiers._failed_rows import spread
 from sklearn_dysarthria.classifiers._images import ImageClassifier
+from sklearn_dysarthria.classifiers._net import kept_generator
 from sklearn_dysarthria.nn import HyperAlexNetModule
 
 
@@ -105,6 +106,8 @@ class HyperAlexNetClassifier(ImageClassifier):
         Epochs trained.
     image_shape_ : tuple of int
         Channels, height and width of the images.
+    n_context_features_ : int
+        Size of the vectors of ``context="data"``; absent otherwise.
     validation_patients_ : ndarray
         Patients held out by `early_stopping`.
 
@@ -243,7 +246,9 @@ def context_spread(classifier: Any, X: Any) -> np.ndarray:
     net = classifier.net_
     spreads = []
     net.module_.eval()
-    with torch.no_grad():
+    if not len(rows):
+        return np.full((len(usable), len(classifier.classes_)), np.nan)
+    with torch.no_grad(), kept_generator():
         for inputs, _ in net.get_iterator(rows, training=False):
             logits = net.module_.logits_per_context(inputs["X"].to(net.device))
             spreads.append(logits.double().std(dim=0, correction=0).cpu().numpy())

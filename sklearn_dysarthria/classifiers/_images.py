@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from numbers import Integral, Real
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ class ImageClassifier(TorchClassifier):
     """Base of classifiers of images of shape (n_samples, 3, height, width)."""
 
     _parameter_constraints = TorchClassifier._parameter_constraints | {
-        "weights": "no_validation",  # a name, a path or None; the loader knows which exist
+        "weights": [str, PathLike, None],  # the loader knows which names exist
         "freeze": [Interval(Integral, 0, None, closed="left"), StrOptions({"all"}), None],
         "oversample": [Mapping, None],
         "spec_augment": [Interval(Real, 0, 1, closed="both")],
@@ -27,6 +28,8 @@ class ImageClassifier(TorchClassifier):
     }
 
     _uses_context = False
+    image_shape_: tuple[int, ...]
+    n_context_features_: int
 
     def _check_input(self, X: Any, *, reset: bool) -> Arrays:
         X = np.asarray(X)
@@ -41,7 +44,15 @@ class ImageClassifier(TorchClassifier):
         if reset:
             self.image_shape_ = images.shape[1:]
         if self._uses_context:
-            arrays["context"] = _finite_or_failed(X["context"], "context")
+            context = _finite_or_failed(X["context"], "context")
+            if context.ndim != 2 or (not reset and context.shape[1] != self.n_context_features_):
+                expected = "n_features" if reset else self.n_context_features_
+                raise ValueError(
+                    f"context must have shape (n_samples, {expected}), got {context.shape}."
+                )
+            arrays["context"] = context
+            if reset:
+                self.n_context_features_ = context.shape[1]
         return arrays
 
     def _repetitions(self) -> Mapping[Any, int] | None:
@@ -53,9 +64,7 @@ class ImageClassifier(TorchClassifier):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = False
         tags.input_tags.allow_nan = True
-        tags.non_deterministic = False
         return tags
 
 
@@ -97,10 +106,11 @@ def check_images(estimator: Any, X: Any, *, shape: tuple[int, ...] | None = None
 
 def _finite_or_failed(array: np.ndarray, name: str) -> np.ndarray:
     """Return float32 rows that are finite throughout or NaN throughout; anything else raises."""
-    array = np.asarray(array, dtype=np.float32)
-    # The sum of a row is finite exactly if the row is (float64 cannot overflow here), which
-    # avoids a boolean copy of all the images.
-    sums = array.reshape(len(array), -1).sum(axis=1, dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        array = np.asarray(array, dtype=np.float32)
+        # The sum of a row is finite exactly if the row is (float64 cannot overflow here), which
+        # avoids a boolean copy of all the images.
+        sums = array.sum(axis=tuple(range(1, array.ndim)), dtype=np.float64)
     spoilt = ~np.isfinite(sums) & ~failed_rows(array)
     if spoilt.any():
         raise ValueError(

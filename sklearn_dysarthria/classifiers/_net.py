@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -45,7 +46,11 @@ class Rows(Dataset):
     def __getitems__(self, positions: list[int]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """Return a finished batch: one copy per array, instead of one tensor per row."""
         rows = self.indices[positions]
-        inputs = {name: torch.from_numpy(array[rows]) for name, array in self.arrays.items()}
+        # Contiguous, because kernels round differently for another layout of the same numbers.
+        inputs = {
+            name: torch.from_numpy(np.ascontiguousarray(array[rows]))
+            for name, array in self.arrays.items()
+        }
         return inputs, torch.from_numpy(self.labels[rows])
 
 
@@ -63,8 +68,8 @@ class TrainingNet(NeuralNetClassifier):
         As in :class:`skorch.NeuralNetClassifier`.
     augment : torch.nn.Module or None
         Applied to input ``X`` of training batches only.
-    autocast_dtype : torch.dtype or None
-        Precision of mixed-precision forward passes; None computes as stored.
+    mixed_precision : bool or "auto"
+        Compute in bfloat16; ``"auto"`` does so on GPUs that support it.
     """
 
     def __init__(
@@ -73,12 +78,32 @@ class TrainingNet(NeuralNetClassifier):
         *,
         criterion: Any,
         augment: torch.nn.Module | None = None,
-        autocast_dtype: torch.dtype | None = None,
+        mixed_precision: bool | str = False,
         **kwargs: Any,
     ) -> None:
         self.augment = augment
-        self.autocast_dtype = autocast_dtype
+        self.mixed_precision = mixed_precision
         super().__init__(module, criterion=criterion, **kwargs)
+
+    def fit(self, X: Any, y: Any = None, **fit_params: Any) -> TrainingNet:
+        """Train; unlike skorch's, an interrupt by the user is passed on, not taken for the end."""
+        self.interrupted_ = False
+        super().fit(X, y, **fit_params)
+        if self.interrupted_:
+            raise KeyboardInterrupt
+        return self
+
+    def run_single_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """Run an epoch, and note an interrupt.
+
+        A callback that raises KeyboardInterrupt at the end of an epoch is skorch's way of
+        stopping early, and does not come through here.
+        """
+        try:
+            super().run_single_epoch(*args, **kwargs)
+        except KeyboardInterrupt:
+            self.interrupted_ = True
+            raise
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> Any:
         """Augment the batch, then take skorch's step."""
@@ -91,9 +116,11 @@ class TrainingNet(NeuralNetClassifier):
 
     def infer(self, x: Any, **fit_params: Any) -> torch.Tensor:
         """Run the network, in mixed precision where asked; losses are computed in float32."""
-        if self.autocast_dtype is None:
+        # Resolved here: a net trained on a GPU may have been loaded where there is none.
+        dtype = resolve_autocast(self.mixed_precision, self.device)
+        if dtype is None:
             return super().infer(x, **fit_params)
-        with torch.autocast(torch.device(self.device).type, dtype=self.autocast_dtype):
+        with torch.autocast(torch.device(self.device).type, dtype=dtype):
             return super().infer(x, **fit_params).float()
 
 
@@ -156,16 +183,45 @@ def torch_seed(seed: int, device: str) -> Iterator[None]:
     """
     cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(seed)
+        # torch.manual_seed would also seed every GPU, whose generators nobody puts back.
+        torch.default_generator.manual_seed(seed)
+        for gpu in cuda:
+            with torch.cuda.device(gpu):
+                torch.cuda.manual_seed(seed)
         yield
 
 
-def forget_training_state(net: NeuralNetClassifier) -> None:
-    """Drop what only training needed: optimiser moments and the copy of the best weights.
+@contextmanager
+def kept_generator() -> Iterator[None]:
+    """Put torch's generator back afterwards: merely iterating over a DataLoader draws from it."""
+    with torch.random.fork_rng(devices=[]):
+        yield
 
-    Both are as large as the network or larger, and would be pickled with it.
+
+def refuse_divergence(net: NeuralNetClassifier) -> None:
+    """Raise if training ended with weights that are no numbers."""
+    if all(torch.isfinite(tensor).all() for tensor in net.module_.state_dict().values()):
+        return
+    losses = net.history[:, "train_loss"]
+    epoch = next((n for n, loss in enumerate(losses, 1) if not math.isfinite(loss)), len(losses))
+    raise ValueError(
+        f"The training diverged: the loss was no longer finite in epoch {epoch}. Lower lr "
+        f"({net.lr}), or bring the input to a common scale."
+    )
+
+
+def forget_training_state(net: NeuralNetClassifier) -> None:
+    """Drop what only training needed, and would be kept in memory or pickled with the network.
+
+    Optimiser moments, gradients and the copy of the best weights are as large as the network or
+    larger; the validation split holds all of the training data.
     """
     net.optimizer_.state.clear()
+    net.optimizer_.zero_grad(set_to_none=True)
+    net.train_split = None
     for _, callback in net.callbacks_:
         if hasattr(callback, "best_model_weights_"):
             callback.best_model_weights_ = None
+        if hasattr(callback, "lr_scheduler_"):
+            # It holds the optimiser and with it a second copy of the weights once pickled.
+            del callback.lr_scheduler_

@@ -10,12 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.signal import butter, lfilter, sosfilt
+from scipy.signal import butter, lfilter, resample_poly, sosfilt
 
 _CONTROL_RATE = 200.0  # Hz; no contour below moves faster than 20 Hz
 # Mean absolute difference of two independent normal deviates, as jitter and shimmer measure it.
 _MEAN_ABSOLUTE_DIFFERENCE = 2 / np.sqrt(np.pi)
 _TILT_AT = 3000.0  # Hz
+_OVERSAMPLING = 2  # of the pulses, whose spectrum has no end
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def tilt_filter(attenuation: float, sample_rate: float) -> tuple[list[float], li
 def _perturbed_periods(
     f0: np.ndarray, jitter: float, sample_rate: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return onset and length of every period in seconds, until past the last sample."""
+    """Return start and length of every period in seconds, until past the last sample."""
     cycles = np.cumsum(f0) / sample_rate
     regular = np.interp(np.arange(int(cycles[-1]) + 1), cycles, np.arange(len(f0)) / sample_rate)
     spare = max(8, len(regular) // 20)  # jitter may make the periods add up to less
@@ -144,24 +145,28 @@ def _perturbed_periods(
 
 
 def _pulse_train(
-    onsets: np.ndarray,
+    closures: np.ndarray,
     periods: np.ndarray,
     amplitudes: np.ndarray,
     open_quotient: float,
     n_samples: int,
     sample_rate: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the derivative of the flow, and the phase within the open part (1 when closed)."""
+    """Return the derivative of the flow, and the phase within the open part (0 when closed).
+
+    A period runs from closure to closure, because the closure is what excites the tract.
+    """
     times = np.arange(n_samples) / sample_rate
-    cycle = np.searchsorted(onsets, times, side="right") - 1
-    phase = np.minimum((times - onsets[cycle]) / (open_quotient * periods[cycle]), 1.0)
-    pulses = np.where(phase < 1, (2 * phase - 3 * phase**2) * amplitudes[cycle], 0.0)
+    cycle = np.searchsorted(closures, times, side="right") - 1
+    since = (times - closures[cycle]) / periods[cycle]
+    phase = np.clip((since - 1 + open_quotient) / open_quotient, 0.0, 1.0)
+    pulses = (2 * phase - 3 * phase**2) * amplitudes[cycle]
     # The flow stops abruptly at closure.  Sampled as it is, that step would alias into an
     # inharmonic hiss; a step band-limited over two samples (polyBLEP) keeps the pulses clean.
-    closures = (onsets + open_quotient * periods) * sample_rate
-    before = closures.astype(int)
+    steps = (closures + periods) * sample_rate
+    before = steps.astype(int)
     inside = before + 1 < n_samples
-    before, late = before[inside], (closures - before)[inside]
+    before, late = before[inside], (steps - before)[inside]
     np.add.at(pulses, before, amplitudes[inside] * (1 - late) ** 2 / 2)
     np.add.at(pulses, before + 1, -amplitudes[inside] * late**2 / 2)
     return pulses, phase
@@ -202,14 +207,20 @@ def glottal_source(
     semitones = contour(phonation.pitch_tremor, phonation.pitch_drift)
     decibels = contour(phonation.loudness_tremor, phonation.loudness_drift)
     f0 = phonation.f0 * 2 ** (np.clip(semitones, -9, 9) / 12)
-    onsets, periods = _perturbed_periods(f0, phonation.jitter, sample_rate, rng)
+    closures, periods = _perturbed_periods(f0, phonation.jitter, sample_rate, rng)
     spread = phonation.shimmer / 100 / _MEAN_ABSOLUTE_DIFFERENCE
-    amplitudes = 1 + spread * np.clip(rng.standard_normal(len(onsets)), -3, 3)
+    amplitudes = 1 + spread * np.clip(rng.standard_normal(len(closures)), -3, 3)
     pulses, phase = _pulse_train(
-        onsets, periods, amplitudes, phonation.open_quotient, n_samples, sample_rate
+        closures,
+        periods,
+        amplitudes,
+        phonation.open_quotient,
+        _OVERSAMPLING * n_samples,
+        _OVERSAMPLING * sample_rate,
     )
+    pulses = resample_poly(pulses, 1, _OVERSAMPLING)
     loudness = 10 ** (np.clip(decibels, -15, 9) / 20)
-    airflow = 0.3 + 0.7 * np.sin(np.pi * phase) ** 2
+    airflow = 0.3 + 0.7 * np.sin(np.pi * phase[::_OVERSAMPLING]) ** 2
     return GlottalSource(
         pulses=lfilter(*tilt_filter(phonation.tilt, sample_rate), pulses) * loudness,
         noise=rng.standard_normal(n_samples) * airflow * loudness,

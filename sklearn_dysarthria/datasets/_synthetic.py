@@ -198,7 +198,7 @@ def make_dysarthric_speech(
         independent of everything).  The names stand for 0.2, 0.67 and 0.88.  With two balanced
         classes, knowing the true severity would then yield an area under the ROC curve of 1.00,
         0.94 and 0.78; eGeMAPS and a support vector machine, cross-validated over 60 patients,
-        reach about 0.99, 0.86 and 0.66.
+        reach about 0.99, 0.83 and 0.64.
     duration : float or (float, float), default=(2.0, 3.0)
         Length of a recording in seconds, or the shortest and the longest.  At least 0.5 s.
     sample_rate : int, default=16000

@@ -18,7 +18,7 @@ TASKS = (
     "rhythmTA",
     "rhythmKA",
 )
-DIFFICULTIES = {"easy": 0.2, "medium": 0.67, "hard": 0.88}
+DIFFICULTIES = {"easy": 0.2, "medium": 0.6, "hard": 0.85}
 SHORTEST = 0.5  # s; less holds hardly one slow syllable between its silences
 _LOWEST_RATE = 8000  # Hz; below, the second formant of /i/ is lost
 

@@ -90,13 +90,13 @@ _PHON, _RESP, _RESO, _ARTI = SUBSYSTEMS = ("phonation", "respiration", "resonanc
 # fmt: off
 TRAITS: Mapping[str, Trait] = {
     # name                     unit  scale healthy severe spread limits
-    "jitter":            Trait("%",  "log",  0.28, 1.10, 0.55, 0.05, 4.0, _PHON, "minsk ramig"),
-    "shimmer":           Trait("%",  "log",  2.20, 6.50, 0.60, 0.40, 18., _PHON, "minsk ramig"),
-    "hnr":            Trait("dB", "linear",  28.0, 18.0, 4.50, 4.00, 40., _PHON, "minsk ramig"),
+    "jitter":            Trait("%",  "log",  0.22, 0.95, 0.55, 0.05, 4.0, _PHON, "minsk ramig"),
+    "shimmer":           Trait("%",  "log",  1.80, 5.50, 0.60, 0.40, 18., _PHON, "minsk ramig"),
+    "hnr":            Trait("dB", "linear",  29.0, 19.0, 4.50, 4.00, 40., _PHON, "minsk ramig"),
     "open_quotient":     Trait("1", "logit", 0.58, 0.68, 0.35, 0.35, 0.92, _PHON, "klatt assumed"),
     "tilt":           Trait("dB", "linear",  9.00, 14.0, 4.00, 1.00, 28., _PHON, "klatt assumed"),
     "tremor_rate":       Trait("Hz", "log",  6.00, 6.00, 0.25, 3.50, 11., _PHON, "aronson"),
-    "pitch_tremor":      Trait("st", "log",  0.08, 0.32, 0.80, 0.01, 2.0, _PHON, "minsk hlavnicka"),
+    "pitch_tremor":      Trait("st", "log",  0.07, 0.30, 0.80, 0.01, 2.0, _PHON, "minsk hlavnicka"),
     "pitch_drift":       Trait("st", "log",  0.20, 0.65, 0.80, 0.03, 3.0, _PHON, "minsk voc-als"),
     "loudness_tremor":   Trait("dB", "log",  0.35, 1.00, 0.55, 0.05, 4.0, _RESP, "minsk aronson"),
     "loudness_drift":    Trait("dB", "log",  0.80, 2.20, 0.50, 0.10, 5.0, _RESP, "ramig assumed"),

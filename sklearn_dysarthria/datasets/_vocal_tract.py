@@ -13,8 +13,8 @@ _HIGHEST_FORMANT = 0.47  # of the sampling rate; a resonance at its half cannot 
 
 # Nasalised vowels gain energy below 1 kHz and lose some near 2.5 kHz (Lee et al., 2003): a pole
 # below a zero that moves away from it as the velum opens, and wider formants.
-_NASAL_POLES = np.array([270.0, 950.0])  # Hz
-_NASAL_ZERO_SHIFT = np.array([180.0, 350.0])  # Hz at full nasality
+_NASAL_POLES = np.array([270.0, 900.0])  # Hz
+_NASAL_ZERO_SHIFT = np.array([60.0, 280.0])  # Hz at full nasality
 _NASAL_BANDWIDTHS = np.array([90.0, 150.0])  # Hz
 _NASAL_WIDENING = np.array([120.0, 80.0, 120.0])  # Hz added to F1 to F3 at full nasality
 
@@ -95,12 +95,16 @@ def _through_moving_resonator(
     A filter's usual memory mixes its past output with its coefficients; carried across a change
     of these it makes the output jump.  Rebuilt from the past output alone, it does not.
     """
+    changes = np.flatnonzero(np.any(np.diff(denominators, axis=0) != 0, axis=1)) + 1
+    starts = np.concatenate([[0], changes])
+    ends = np.append(changes * hop, samples.shape[1])
     filtered = np.empty_like(samples)
     last = np.zeros((2, len(samples)))  # newest first
-    for frame, denominator in enumerate(denominators):
-        span = slice(frame * hop, (frame + 1) * hop)
-        _, middle, end = denominator
-        memory = np.stack([-middle * last[0] - end * last[1], -end * last[0]], axis=-1)
+    for frame, end in zip(starts, ends, strict=True):
+        denominator = denominators[frame]
+        _, middle, final = denominator
+        memory = np.stack([-middle * last[0] - final * last[1], -final * last[0]], axis=-1)
+        span = slice(frame * hop, end)
         filtered[:, span], _ = lfilter(
             [denominator.sum()], denominator, samples[:, span], axis=-1, zi=memory
         )

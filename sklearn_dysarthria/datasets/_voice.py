@@ -14,7 +14,8 @@ from scipy.signal import butter, sosfilt
 from sklearn_dysarthria.datasets._glottis import GlottalSource, Phonation, glottal_source, wandering
 from sklearn_dysarthria.datasets._vocal_tract import Tract, shape_tract, through_tract
 
-_FRAME = 0.004  # s between two shapes of the vocal tract
+_FRAME = 0.004  # s between two shapes of the vocal tract in a train of syllables
+_SLOW_FRAME = 0.01  # s, the same in a sustained vowel
 _DEEPEST_CLOSURE = -60.0  # dB, voice during a complete closure
 
 
@@ -127,7 +128,7 @@ def sustained_vowel(
     ndarray of shape (n_samples,)
         The vowel, at an arbitrary level.
     """
-    hop = round(_FRAME * sample_rate)
+    hop = round(_SLOW_FRAME * sample_rate)
     n_frames = -(-n_samples // hop)
     # The tongue never holds perfectly still: 1 % of slow movement in every formant.
     movement = [

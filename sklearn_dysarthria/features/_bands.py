@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from numbers import Real
 from typing import Any
 
+from sklearn_dysarthria._waveform import _where
 from sklearn_dysarthria.exceptions import BandwidthWarning, RecordingError, UnknownTaskError
 from sklearn_dysarthria.recordings import as_table, describe_recording
 
@@ -26,6 +28,37 @@ def task_group(task: str) -> str:
     """
     match = re.match(r"[a-z_]+", task)
     return match.group() if match else task
+
+
+def check_freq_ranges(freq_ranges: Mapping[str, Any] | None) -> dict[str, tuple[float, float]]:
+    """Return the bands by task, once it is certain that they are pairs of numbers.
+
+    Parameters
+    ----------
+    freq_ranges : mapping of str to (float, float), or None
+        Band by task name, or by group of tasks.
+
+    Returns
+    -------
+    dict of str to (float, float)
+        The same; empty for None.
+
+    Raises
+    ------
+    ValueError
+        A task is no string, or a band no pair of numbers.
+    """
+    bands = {}
+    for task, band in (freq_ranges or {}).items():
+        pair = () if isinstance(band, str) or not isinstance(band, Iterable) else tuple(band)
+        numbers = [isinstance(x, Real) and not isinstance(x, bool) for x in pair]
+        if not isinstance(task, str) or numbers != [True, True]:
+            raise ValueError(
+                f"freq_ranges has {task!r}: {band!r}, but must map names of tasks to (fmin, fmax) "
+                "in Hz."
+            )
+        bands[task] = (float(pair[0]), float(pair[1]))
+    return bands
 
 
 def band_of(
@@ -55,13 +88,13 @@ def band_of(
     if freq_ranges is None:
         return default
     task = row.get("task")
-    for name in (task, task_group(task) if isinstance(task, str) else None):
+    for name in (task, task_group(task)) if isinstance(task, str) else ():
         if name in freq_ranges:
             low, high = freq_ranges[name]
             return float(low), float(high)
     raise UnknownTaskError(
         f"task {task!r} has no frequency range; known are {sorted(freq_ranges)}.",
-        row=getattr(row, "name", None),
+        **_where(row),
     )
 
 
@@ -91,5 +124,5 @@ def warn_about_empty_bands(X: Any, band: Callable[[Any], tuple[float, float]]) -
             f"analysed band: the slowest was recorded at {min(rates):g} Hz and ends at "
             f"{min(rates) / 2:g} Hz. Lower fmax or freq_ranges, unless this is wanted.",
             BandwidthWarning,
-            stacklevel=3,
+            stacklevel=4,  # whoever called fit, past scikit-learn's wrapper of it
         )

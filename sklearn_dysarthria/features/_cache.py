@@ -1,8 +1,8 @@
 """Compute a recording's features once and find them again.
 
-The key is what determines the result: the bytes of the audio, the segments, and the parameters
-of the computation.  Names and positions of rows are not part of it, so folds, grid points,
-processes and later runs share one store.
+The key is what determines the result: the bytes of the audio, its rate, the segments, and the
+parameters of the computation.  Names and positions of rows are not part of it, so folds, grid
+points, processes and later runs share one store.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from joblib import Memory
 
-from sklearn_dysarthria.exceptions import MissingFileError, RecordingError
+from sklearn_dysarthria.exceptions import RecordingError
+from sklearn_dysarthria.recordings import describe_recording, segments_of
 
 
 def fingerprint(row: Any) -> str:
@@ -29,21 +30,27 @@ def fingerprint(row: Any) -> str:
     Returns
     -------
     str
-        Hexadecimal SHA-256 of the file (or array), its stated rate and its segments.
+        Hexadecimal SHA-256 of the file (or array), its rate and its segments.
+
+    Raises
+    ------
+    RecordingError
+        The row cannot be used.  Whatever can be told from the row and the file's header is told
+        here: a bad row must not pass because the same audio is known from a good one.
+    OSError
+        The file vanished meanwhile.
     """
     audio = row["audio"]
+    info = describe_recording(row)
     if isinstance(audio, (str, os.PathLike)):
-        try:
-            with open(audio, "rb") as file:
-                digest = hashlib.file_digest(file, "sha256")
-        except OSError as error:
-            # load_waveform explains files that cannot be opened; here it only must not pass.
-            raise MissingFileError(f"cannot be opened ({error}).", path=os.fspath(audio)) from error
+        with open(audio, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
     else:
-        digest = hashlib.sha256(np.ascontiguousarray(audio, dtype=np.float32).tobytes())
-    segments = row.get("segments")
-    spans = None if np.ndim(segments) == 0 else [tuple(map(float, span)) for span in segments]
-    digest.update(repr((str(row.get("sample_rate")), spans)).encode())
+        with np.errstate(over="ignore"):  # infinity is an error later, hence not kept
+            samples = np.asarray(audio).astype(np.float32)
+        digest = hashlib.sha256(samples.tobytes())
+    spans = segments_of(row, info.duration, info.sample_rate)
+    digest.update(repr((info.sample_rate, spans)).encode())
     return digest.hexdigest()
 
 
@@ -75,6 +82,8 @@ class CachedFunction:
     ) -> None:
         self.compute = compute
         self.parameters = parameters
+        if isinstance(cache, os.PathLike):
+            cache = os.fspath(cache)  # joblib puts strings and Path objects in different folders
         self.memory = cache if isinstance(cache, Memory) else Memory(cache, verbose=0)
 
     def __call__(self, row: Any) -> Any:
@@ -83,7 +92,7 @@ class CachedFunction:
             return self.compute(row)
         try:
             key = fingerprint(row)
-        except (RecordingError, TypeError, ValueError):
+        except (RecordingError, OSError):
             return self.compute(row)  # which says what is wrong with the row
         evaluate = self.memory.cache(_evaluate, ignore=["compute", "row"])
         return evaluate(key, dict(self.parameters(row)), self.compute, row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from enum import Enum
 from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any
@@ -12,7 +13,7 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_dysarthria._utils.estimators import RecordingTransformer
-from sklearn_dysarthria._waveform import describe_recording
+from sklearn_dysarthria._waveform import _where, describe_recording
 from sklearn_dysarthria.exceptions import TooShortAudioError
 from sklearn_dysarthria.features._cache import CachedFunction
 from sklearn_dysarthria.recordings import as_table, load_waveform, map_recordings
@@ -20,10 +21,18 @@ from sklearn_dysarthria.recordings import as_table, load_waveform, map_recording
 _FUNCTIONALS = "Functionals"
 
 
-def _choose(enumeration: Any, choice: Any, what: str) -> Any:
-    """Find an openSMILE enumeration member by member, name or value."""
+def _name_of(choice: Any, what: str) -> str:
+    """Return a member's name, or the string that is to be looked up among names and values."""
+    name = choice.name if isinstance(choice, Enum) else choice
+    if not isinstance(name, str):
+        raise ValueError(f"{what}={choice!r} is neither a name nor a member of openSMILE's enum.")
+    return str(name)
+
+
+def _choose(enumeration: Any, choice: str, what: str) -> Any:
+    """Find an openSMILE enumeration member by name or value."""
     for member in enumeration:
-        if choice in (member, member.name, member.value):
+        if choice in (member.name, member.value):
             return member
     names = [member.name for member in enumeration]
     raise ValueError(f"{what}={choice!r} is not one of openSMILE's: {', '.join(names)}.")
@@ -52,8 +61,8 @@ class EGeMAPSFeatures(RecordingTransformer):
         ``"emobase"``, …).
     feature_level : str or opensmile.FeatureLevel, default="Functionals"
         ``"Functionals"``, ``"LowLevelDescriptors"`` or ``"LowLevelDescriptors_Deltas"``.
-        Descriptors come per frame; their mean and standard deviation over the recording are
-        returned, named ``<descriptor>_mean`` and ``<descriptor>_std``.
+        Descriptors come per frame; their mean and (population) standard deviation over the
+        recording are returned, named ``<descriptor>_mean`` and ``<descriptor>_std``.
     sample_rate : float, optional
         Rate in Hz to which recordings are resampled; None analyses each at its own rate.
     cache : str, path or joblib.Memory, optional
@@ -94,7 +103,7 @@ class EGeMAPSFeatures(RecordingTransformer):
     _parameter_constraints = {
         "feature_set": "no_validation",
         "feature_level": "no_validation",
-        "sample_rate": [Interval(Real, 0, None, closed="neither"), None],
+        "sample_rate": [Interval(Real, 100, 1e7, closed="both"), None],
         "cache": "no_validation",
         "n_jobs": [Integral, None],
         "on_error": [StrOptions({"raise", "nan"})],
@@ -194,7 +203,9 @@ class EGeMAPSFeatures(RecordingTransformer):
         return np.array(names, dtype=object)
 
     def _smile(self) -> Any:
-        return _extractor(*(getattr(c, "name", c) for c in (self.feature_set, self.feature_level)))
+        return _extractor(
+            _name_of(self.feature_set, "feature_set"), _name_of(self.feature_level, "feature_level")
+        )
 
     def _cache_parameters(self, row: Any) -> dict[str, Any]:
         import opensmile
@@ -217,9 +228,9 @@ class EGeMAPSFeatures(RecordingTransformer):
         if np.isnan(frames).all():
             raise TooShortAudioError(
                 f"{len(waveform) / rate:.4g} s are too short for openSMILE's frames.",
-                row=getattr(row, "name", None),
-                path=row["audio"] if isinstance(row["audio"], str) else None,
+                **_where(row),
             )
         if self._smile().feature_level.name == _FUNCTIONALS:
             return frames[0]
-        return np.concatenate([frames.mean(axis=0), frames.std(axis=0)])
+        moments = frames.mean(axis=0, dtype=np.float64), frames.std(axis=0, dtype=np.float64)
+        return np.concatenate(moments).astype(np.float32)

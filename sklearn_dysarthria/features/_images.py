@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Set
 from functools import partial
 from numbers import Integral, Real
 from typing import Any
@@ -13,18 +13,22 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_dysarthria._utils.estimators import NoOutputContainer, RecordingTransformer
 from sklearn_dysarthria.exceptions import MissingColumnError
-from sklearn_dysarthria.features._bands import band_of, warn_about_empty_bands
+from sklearn_dysarthria.features._bands import band_of, check_freq_ranges, warn_about_empty_bands
 from sklearn_dysarthria.features._cache import CachedFunction
 from sklearn_dysarthria.recordings import as_table, load_waveform, map_recordings
 
 CHANNELS = ("static", "delta", "delta2")
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 """To be raised whenever the same parameters give other images, so that caches expire."""
+_FLAT = 1e-6
+"""Range in dB up to which a channel counts as constant: what varies less is rounding."""
 
 
-class LogMelDeltaImages(NoOutputContainer, RecordingTransformer, auto_wrap_output_keys=None):
+class LogMelDeltaImages(  # type: ignore[call-arg]
+    NoOutputContainer, RecordingTransformer, auto_wrap_output_keys=None
+):
     """Turn recordings into images of log-mel spectrogram, Δ and ΔΔ.
 
     The recipe, in order: mono waveform at `sample_rate`; power of the centred, zero-padded
@@ -105,7 +109,7 @@ class LogMelDeltaImages(NoOutputContainer, RecordingTransformer, auto_wrap_outpu
     """
 
     _parameter_constraints = {
-        "sample_rate": [Interval(Real, 0, None, closed="neither")],
+        "sample_rate": [Interval(Real, 100, 1e7, closed="both")],  # what load_waveform accepts
         "n_fft": [Interval(Integral, 2, None, closed="left")],
         "hop_length": [Interval(Integral, 1, None, closed="left")],
         "n_mels": [Interval(Integral, 1, None, closed="left")],
@@ -224,25 +228,35 @@ class LogMelDeltaImages(NoOutputContainer, RecordingTransformer, auto_wrap_outpu
                 out[i] = image
         return out
 
+    def _edges(self) -> tuple[Any, Any]:
+        if isinstance(self.image_size, Integral):
+            return self.image_size, self.image_size
+        edges = tuple(self.image_size)
+        return edges if len(edges) == 2 else (None, None)
+
     def _image_shape(self) -> tuple[int, int, int]:
-        size = (self.image_size,) * 2 if np.ndim(self.image_size) == 0 else tuple(self.image_size)
-        return len(self.channels), int(size[0]), int(size[1])
+        height, width = self._edges()
+        return len(self.channels), int(height), int(width)
 
     def _check_parameters(self, table: Any) -> None:
         nyquist = self.sample_rate / 2
         if self.freq_ranges is not None and "task" not in table.columns:
             raise MissingColumnError("freq_ranges needs column 'task'.")
-        for low, high in [self._default_band(), *(self.freq_ranges or {}).values()]:
+        for low, high in [self._default_band(), *check_freq_ranges(self.freq_ranges).values()]:
             if not 0 <= low < high <= nyquist:
                 raise ValueError(
                     f"The band from {low:g} to {high:g} Hz is empty or leaves 0 to {nyquist:g} Hz, "
                     f"half of sample_rate={self.sample_rate:g}."
                 )
-        unknown = set(self.channels) - set(CHANNELS)
-        if unknown or not len(self.channels):
-            raise ValueError(f"channels={self.channels!r} must be taken from {CHANNELS}.")
-        if np.ndim(self.image_size) and (
-            np.shape(self.image_size) != (2,) or min(self.image_size) < 1
+        ordered = not isinstance(self.channels, (Set, Mapping))
+        names = list(self.channels)
+        if not (ordered and names and all(isinstance(n, str) and n in CHANNELS for n in names)):
+            raise ValueError(
+                f"channels={self.channels!r} must be a sequence of names out of {CHANNELS}."
+            )
+        if not all(
+            isinstance(edge, Integral) and not isinstance(edge, bool) and int(edge) >= 1
+            for edge in self._edges()
         ):
             raise ValueError(f"image_size={self.image_size!r} must be an int or (height, width).")
         if self.normalize == "imagenet" and len(self.channels) != 3:
@@ -259,17 +273,19 @@ class LogMelDeltaImages(NoOutputContainer, RecordingTransformer, auto_wrap_outpu
         return band_of(row, self.freq_ranges, self._default_band())
 
     def _cache_parameters(self, row: Any) -> dict[str, Any]:
-        relevant = {
-            name: getattr(self, name)
-            for name in ("sample_rate", "n_fft", "hop_length", "n_mels", "representation")
-        }
-        return relevant | {
-            "n_mfcc": self.n_mfcc if self.representation == "mfcc" else None,
+        # Plain numbers: 16000, 16000.0 and the numpy integers of a parameter grid are one setting.
+        return {
+            "sample_rate": float(self.sample_rate),
+            "n_fft": int(self.n_fft),
+            "hop_length": int(self.hop_length),
+            "n_mels": int(self.n_mels),
+            "representation": self.representation,
+            "n_mfcc": int(self.n_mfcc) if self.representation == "mfcc" else None,
             "normalize": self.normalize,
             "transformer": "LogMelDeltaImages",
             "recipe": RECIPE_VERSION,
             "band": self._band(row),
-            "channels": tuple(self.channels),
+            "channels": tuple(map(str, self.channels)),
             "shape": self._image_shape(),
         }
 
@@ -289,7 +305,7 @@ class LogMelDeltaImages(NoOutputContainer, RecordingTransformer, auto_wrap_outpu
             fmax=fmax,
             n_mfcc=self.n_mfcc if self.representation == "mfcc" else None,
         )
-        makers = {
+        makers: dict[str, Callable[[], np.ndarray]] = {
             "static": lambda: static,
             "delta": partial(recipe.delta, static, 1),
             "delta2": partial(recipe.delta, static, 2),
@@ -299,7 +315,7 @@ class LogMelDeltaImages(NoOutputContainer, RecordingTransformer, auto_wrap_outpu
             recipe.torch.from_numpy(np.stack([made[name] for name in self.channels])),
             self._image_shape()[1:],
         ).numpy()
-        return _normalized(image, self.normalize)
+        return _normalized(image, self.normalize).astype(np.float32)
 
 
 def _normalized(image: np.ndarray, how: str | None) -> np.ndarray:
@@ -309,8 +325,8 @@ def _normalized(image: np.ndarray, how: str | None) -> np.ndarray:
     if how == "recording":
         centred = image - image.mean(axis=(1, 2), keepdims=True)
         spread = centred.std(axis=(1, 2), keepdims=True)
-        return centred / np.where(spread > 0, spread, 1)
+        return centred / np.where(spread > _FLAT, spread, 1)
     low = image.min(axis=(1, 2), keepdims=True)
     span = image.max(axis=(1, 2), keepdims=True) - low
-    unit = (image - low) / np.where(span > 0, span, 1)
+    unit = (image - low) / np.where(span > _FLAT, span, 1)
     return (unit - IMAGENET_MEAN[:, None, None]) / IMAGENET_STD[:, None, None]

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
+from sklearn.utils._param_validation import HasMethods
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dysarthria._utils.estimators import NoOutputContainer
 from sklearn_dysarthria.recordings import as_table
 
 
-class ImagesWithContext(
+def _side_by_side(images: Any, context: Any) -> np.ndarray:
+    """Put images and context vectors into one structured array."""
+    images = np.asarray(images, dtype=np.float32)
+    context = np.asarray(context, dtype=np.float32)
+    if context.ndim != 2:
+        raise ValueError(f"context yields an array of shape {context.shape}, not a row each.")
+    layout = [("image", "f4", images.shape[1:]), ("context", "f4", context.shape[1:])]
+    out = np.empty(len(images), dtype=layout)
+    out["image"] = images
+    out["context"] = context
+    return out
+
+
+class ImagesWithContext(  # type: ignore[call-arg]
     NoOutputContainer, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
 ):
     """Give each recording an image and a context vector.
@@ -48,8 +65,8 @@ class ImagesWithContext(
     """
 
     _parameter_constraints = {
-        "images": "no_validation",
-        "context": "no_validation",
+        "images": [HasMethods(["fit", "transform"])],
+        "context": [HasMethods(["fit", "transform"])],
     }
 
     def __init__(self, images, context):
@@ -76,6 +93,27 @@ class ImagesWithContext(
         self.context_ = clone(self.context).fit(table, y)
         return self
 
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit_transform(self, X, y=None):
+        """Fit both transformers and compute image and context, reading every recording once.
+
+        Parameters
+        ----------
+        X : table of recordings
+            See :mod:`sklearn_dysarthria.recordings`.
+        y : array-like of shape (n_recordings,), optional
+            Passed to both.
+
+        Returns
+        -------
+        structured ndarray of shape (n_recordings,)
+            As :meth:`transform` returns it.
+        """
+        table = as_table(X)
+        self.images_, self.context_ = clone(self.images), clone(self.context)
+        images = self.images_.fit_transform(table, y)
+        return _side_by_side(images, self.context_.fit_transform(table, y))
+
     def transform(self, X):
         """Compute image and context of every recording.
 
@@ -89,15 +127,15 @@ class ImagesWithContext(
         structured ndarray of shape (n_recordings,)
             Field ``"image"`` of shape (n_channels, height, width) and field ``"context"`` of
             shape (n_features,), both float32.
+
+        Raises
+        ------
+        NotFittedError
+            `fit` has not been called.
         """
+        check_is_fitted(self)
         table = as_table(X)
-        images = self.images_.transform(table)
-        context = np.asarray(self.context_.transform(table), dtype=np.float32)
-        layout = [("image", "f4", images.shape[1:]), ("context", "f4", context.shape[1:])]
-        out = np.empty(len(table), dtype=layout)
-        out["image"] = images
-        out["context"] = context
-        return out
+        return _side_by_side(self.images_.transform(table), self.context_.transform(table))
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "images_")

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from sklearn_dysarthria._table import as_table, one_label_per_patient, patient_ids
@@ -39,11 +40,14 @@ class PatientClassifier(ClassifierMixin, BaseEstimator):
 
     def _training_table(self, X: Any, y: Any) -> tuple[pd.DataFrame, np.ndarray, pd.Series]:
         """Check a training set; return its table, patients by row, and labels by patient."""
+        if y is None:
+            raise ValueError(f"{type(self).__name__} needs y, the label of every recording.")
         table = as_table(X)
         patients = patient_ids(table, "to decide per patient")
-        label_of = one_label_per_patient(patients, column_or_1d(y))
-        self.classes_ = np.unique(np.asarray(y))
-        return table, patients, label_of
+        labels = column_or_1d(y)
+        refuse_missing_labels(labels)
+        check_classification_targets(labels)
+        return table, patients, one_label_per_patient(patients, labels)
 
     def predict(self, X):
         """Predict each recording's class, which is its patient's.
@@ -109,6 +113,55 @@ class PatientClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.no_validation = True
         return tags
+
+
+def refuse_missing_labels(y: np.ndarray) -> None:
+    """Raise where a recording has no label; groups of patients would silently lose it."""
+    missing = np.flatnonzero(pd.isna(y))
+    if len(missing):
+        raise ValueError(f"y has no label at positions {missing[:5].tolist()} (counted from 0).")
+
+
+def scores_by_class(model: Any, method: str, X: Any, n_classes: int) -> np.ndarray:
+    """Return a model's scores as one column per class.
+
+    Parameters
+    ----------
+    model : estimator
+        A fitted classifier.
+    method : {"predict_proba", "decision_function"}
+        What to ask it.
+    X : array-like of shape (n_samples, ...)
+        What `model` takes.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_classes)
+        See `class_columns`.
+
+    Raises
+    ------
+    ValueError
+        The decision values are those of pairs of classes.
+    """
+    if method == "decision_function" and n_classes > 2 and _scores_pairs(model):
+        # For three classes there are three pairs: the shape alone would not tell.
+        raise ValueError(
+            "decision values are those of pairs of classes; set decision_function_shape='ovr'."
+        )
+    return class_columns(getattr(model, method)(X), n_classes)
+
+
+def _scores_pairs(model: Any) -> bool:
+    if hasattr(model, "best_estimator_"):
+        return _scores_pairs(model.best_estimator_)
+    if hasattr(model, "steps"):
+        return _scores_pairs(model.steps[-1][1])
+    if hasattr(model, "estimator_"):
+        return _scores_pairs(model.estimator_)
+    return getattr(model, "decision_function_shape", None) == "ovo"
 
 
 def class_columns(scores: Any, n_classes: int) -> np.ndarray:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
 
 from sklearn_dysarthria.exceptions import SmallClassWarning
@@ -51,7 +53,8 @@ def patient_bootstrap(
     y_pred : array-like of shape (n_samples, ...)
         Predictions or scores, whatever `metric` takes.
     patients : array-like of shape (n_samples,), optional
-        Patient of each row; None takes each row (of each repeat) for another patient.
+        Patient of each row.  None takes each row for another patient; with `repeats` the first
+        row of every repetition is then the first patient, and so on.
     repeats : array-like of shape (n_samples,), optional
         Repetition of cross-validation that each row comes from.  The metric is then computed
         within each repetition and averaged, on the same drawn patients, so that repetitions do
@@ -59,7 +62,8 @@ def patient_bootstrap(
     confidence : float, default=0.95
         Coverage of the interval.
     n_resamples : int, default=2000
-        Number of draws.
+        Number of draws.  Those in which `metric` is NaN (a class missing from a fold, say) do
+        not count.
     random_state : int, RandomState or None, default=None
         Seed of the draws.
 
@@ -86,10 +90,7 @@ def patient_bootstrap(
     >>> result.value, bool(result.low < 0.9 < result.high)
     (0.9, True)
     """
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence={confidence!r} must be between 0 and 1.")
-    if n_resamples < 1:
-        raise ValueError(f"n_resamples={n_resamples!r} must be positive.")
+    check_draws(confidence, n_resamples)
     y_true, y_pred = column_or_1d(y_true), np.asarray(y_pred)
     rounds = np.zeros(len(y_true), int) if repeats is None else column_or_1d(repeats)
     if patients is None:
@@ -100,11 +101,14 @@ def patient_bootstrap(
     check_consistent_length(y_true, y_pred, patients, rounds)
     if not len(y_true):
         raise ValueError("There are no predictions to score.")
+    for name, values in {"y_true": y_true, "patients": patients, "repeats": rounds}.items():
+        if pd.isna(values).any():
+            raise ValueError(f"{name} has missing values.")
 
     blocks = _rows_by_patient(patients, rounds)
     label_of = one_label_per_patient(patients, y_true)
     members = [np.flatnonzero(label_of == label) for label in np.unique(y_true)]
-    _warn_about_small_classes(np.unique(y_true), members)
+    warn_about_small_classes(label_of, stacklevel=3)
 
     def score(drawn: np.ndarray) -> Any:
         rows = (np.concatenate([block[i] for i in drawn]) for block in blocks)
@@ -116,11 +120,18 @@ def patient_bootstrap(
         for _ in range(n_resamples)
     ]
     tail = (1 - confidence) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
+    low, high = _quantiles(np.asarray(draws, dtype=float), [tail, 1 - tail])
     value = score(np.arange(len(label_of)))
     if np.ndim(value) == 0:
         return BootstrapResult(float(value), float(low), float(high))
     return BootstrapResult(value, low, high)
+
+
+def _quantiles(draws: np.ndarray, shares: list[float]) -> np.ndarray:
+    """Quantiles over the draws in which a metric is defined; NaN if there are none."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
+        return np.nanquantile(draws, shares, axis=0)
 
 
 def _rows_by_patient(patients: np.ndarray, rounds: np.ndarray) -> list[list[np.ndarray]]:
@@ -137,14 +148,23 @@ def _rows_by_patient(patients: np.ndarray, rounds: np.ndarray) -> list[list[np.n
     return blocks
 
 
-def _warn_about_small_classes(labels: np.ndarray, members: list[np.ndarray]) -> None:
-    few = {str(label): len(m) for label, m in zip(labels, members, strict=True)}
-    few = {label: n for label, n in few.items() if n < FEW_PATIENTS}
+def check_draws(confidence: Any, n_resamples: Any) -> None:
+    """Raise ValueError unless an interval of this coverage can be drawn this often."""
+    if not (isinstance(confidence, Real) and 0 < confidence < 1):
+        raise ValueError(f"confidence={confidence!r} must be between 0 and 1.")
+    if not isinstance(n_resamples, Integral) or n_resamples < 1:
+        raise ValueError(f"n_resamples={n_resamples!r} must be an integer of 1 or more.")
+
+
+def warn_about_small_classes(label_of: pd.Series, stacklevel: int) -> None:
+    """Warn about classes in which figures mean little; `label_of` is the label by patient."""
+    sizes = label_of.value_counts(sort=False)
+    few = sorted((str(label), n) for label, n in sizes.items() if n < FEW_PATIENTS)
     if few:
-        listed = ", ".join(f"{label}: {n}" for label, n in few.items())
+        listed = ", ".join(f"{label}: {n}" for label, n in few)
         warnings.warn(
             f"Fewer than {FEW_PATIENTS} patients in a class ({listed}); its figures and their "
             "intervals mean little.",
             SmallClassWarning,
-            stacklevel=3,
+            stacklevel=stacklevel,
         )

@@ -11,7 +11,8 @@ from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dysarthria.exceptions import PatientError, RecordingWarning
-from sklearn_dysarthria.patients._base import PatientClassifier, class_columns
+from sklearn_dysarthria.patients._base import PatientClassifier, scores_by_class
+from sklearn_dysarthria.patients._routing import groups_for_fit
 from sklearn_dysarthria.recordings import as_table, column, patient_ids
 
 
@@ -88,11 +89,16 @@ class PatientFeaturesClassifier(MetaEstimatorMixin, PatientClassifier):
             A row has no patient or no task.
         """
         table, _, label_of = self._training_table(X, y)
+        classes = np.unique(np.asarray(y))
         self.tasks_ = sorted(set(column(table, "task", "to put tasks side by side")))
         self.transformer_ = clone(self.transformer).fit(table, y)
         features = self._patient_features(table)
-        labels = label_of.loc[features.index].to_numpy().astype(self.classes_.dtype)
-        self.classifier_ = clone(self.classifier).fit(features.to_numpy(), labels)
+        labels = label_of.reindex(features.index).to_numpy().astype(classes.dtype)
+        classifier = clone(self.classifier)
+        patients = groups_for_fit(classifier, features.index.to_numpy())
+        self.classifier_ = classifier.fit(features.to_numpy(), labels, **patients)
+        known = getattr(self.classifier_, "classes_", None)
+        self.classes_ = classes if known is None else known
         return self
 
     def predict_patients(self, X):
@@ -115,14 +121,16 @@ class PatientFeaturesClassifier(MetaEstimatorMixin, PatientClassifier):
         PatientError
             None of a patient's recordings could be used.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "classifier_")
         features = self._patient_features(as_table(X))
         decided = pd.DataFrame(index=features.index)
         decided["prediction"] = self.classifier_.predict(features.to_numpy())
         method = self._score_method()
         if method is not None:
-            scores = getattr(self.classifier_, method)(features.to_numpy())
-            decided[self._score_columns()] = class_columns(scores, len(self.classes_))
+            scores = scores_by_class(
+                self.classifier_, method, features.to_numpy(), len(self.classes_)
+            )
+            decided[self._score_columns()] = scores
         return decided
 
     def _patient_features(self, table: pd.DataFrame) -> pd.DataFrame:

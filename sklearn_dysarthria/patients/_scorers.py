@@ -13,7 +13,7 @@ from sklearn.metrics._scorer import _BaseScorer
 from sklearn_dysarthria.recordings import as_table, one_label_per_patient, patient_ids
 
 
-class _DecidedPatients(ClassifierMixin, BaseEstimator):
+class DecidedPatients(ClassifierMixin, BaseEstimator):
     """A model whose answers, one per patient, are known already."""
 
     def __init__(self, model: Any, table: pd.DataFrame, first_rows: np.ndarray, codes: np.ndarray):
@@ -38,6 +38,7 @@ class _DecidedPatients(ClassifierMixin, BaseEstimator):
                 )
             return by_patient
 
+        answer.__name__ = method  # scikit-learn looks methods up by their name
         return answer
 
 
@@ -78,7 +79,7 @@ class PatientScorer:
         label_of = one_label_per_patient(patients, y)
         codes = label_of.index.get_indexer(pd.Index(patients, dtype=object))
         _, first_rows = np.unique(codes, return_index=True)
-        decided = _DecidedPatients(estimator, table, first_rows, codes)
+        decided = DecidedPatients(estimator, table, first_rows, codes)
         labels = label_of.to_numpy().astype(np.asarray(y).dtype)
         return self.scorer(decided, table.iloc[first_rows], labels)
 
@@ -112,6 +113,8 @@ def patient_scorer(scoring: Any) -> PatientScorer:
     >>> patient_scorer("balanced_accuracy")
     patient_scorer('balanced_accuracy')
     """
+    if isinstance(scoring, PatientScorer):
+        return scoring
     if isinstance(scoring, str):
         return PatientScorer(get_scorer(scoring), repr(scoring))
     if not isinstance(scoring, _BaseScorer):

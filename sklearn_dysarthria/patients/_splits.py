@@ -11,13 +11,16 @@ from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _num_samples, column_or_1d
 
+from sklearn_dysarthria.exceptions import PatientError
+from sklearn_dysarthria.patients._base import refuse_missing_labels
 from sklearn_dysarthria.recordings import one_label_per_patient, patient_ids
 
 
 def _patients(X: Any, groups: Any) -> np.ndarray:
     """Patient of every row, from the table or, for other inputs, from ``groups``."""
     if isinstance(X, pd.DataFrame) and "patient" in X.columns:
-        return patient_ids(X)
+        # Patients are all that a split needs: a table of features beside them will do.
+        return patient_ids(X if "audio" in X.columns else X[["patient"]].assign(audio=None))
     if groups is None:
         raise ValueError(
             "Splitting by patient needs a table with column 'patient', or groups with the "
@@ -26,6 +29,13 @@ def _patients(X: Any, groups: Any) -> np.ndarray:
     groups = column_or_1d(np.asarray(groups, dtype=object))
     if len(groups) != _num_samples(X):
         raise ValueError(f"groups names {len(groups)} patients for {_num_samples(X)} rows.")
+    missing = np.flatnonzero(pd.isna(groups))
+    if len(missing):
+        # They would end up in every training part and in no test part.
+        raise PatientError(
+            f"groups names no patient at positions {missing[:5].tolist()} (counted from 0).",
+            remedy="Fill them in, or leave these rows out.",
+        )
     return groups
 
 
@@ -108,16 +118,19 @@ class StratifiedPatientKFold(BaseCrossValidator):
         PatientError
             A patient carries two labels.
         ValueError
-            No patients are known, there is no `y`, or no class has `n_splits` patients.
+            No patients are known, there is no `y` or not of every row, or no class has
+            `n_splits` patients.
         """
         if y is None:
-            raise ValueError("StratifiedPatientKFold needs y to stratify by.")
+            raise ValueError("Splitting by patient needs y to stratify by.")
         patients = _patients(X, groups)
-        label_of = one_label_per_patient(patients, column_or_1d(y))
+        labels = column_or_1d(y)
+        refuse_missing_labels(labels)
+        label_of = one_label_per_patient(patients, labels)
         row_patient = label_of.index.get_indexer(pd.Index(patients, dtype=object))
         seed = self.random_state if self.shuffle else None
         folds = StratifiedKFold(self.n_splits, shuffle=self.shuffle, random_state=seed)
-        codes = np.unique(label_of.to_numpy().astype(np.asarray(y).dtype), return_inverse=True)[1]
+        codes = np.unique(label_of.to_numpy().astype(labels.dtype), return_inverse=True)[1]
         for _, test_patients in folds.split(np.zeros(len(label_of)), codes):
             in_test = np.isin(row_patient, test_patients)
             yield np.flatnonzero(~in_test), np.flatnonzero(in_test)

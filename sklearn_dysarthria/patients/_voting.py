@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import MetaEstimatorMixin, _fit_context, clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dysarthria.exceptions import PatientError, RecordingWarning
-from sklearn_dysarthria.patients._base import PatientClassifier, class_columns
+from sklearn_dysarthria.patients._base import PatientClassifier, scores_by_class
 from sklearn_dysarthria.patients._routing import groups_for_fit
 from sklearn_dysarthria.recordings import as_table, patient_ids
 
@@ -104,9 +106,11 @@ class PatientVotingClassifier(MetaEstimatorMixin, PatientClassifier):
             A row has no patient.
         """
         table, patients, _ = self._training_table(X, y)
-        self.estimator_ = clone(self.estimator)
-        self.estimator_.fit(table, y, **groups_for_fit(self.estimator_, patients))
-        self.classes_ = self.estimator_.classes_
+        estimator = clone(self.estimator)
+        self.estimator_ = estimator.fit(table, y, **groups_for_fit(estimator, patients))
+        # A model that left failed recordings out may know fewer classes than there are labels.
+        known = getattr(self.estimator_, "classes_", None)
+        self.classes_ = np.unique(np.asarray(y)) if known is None else known
         return self
 
     def predict_patients(self, X):
@@ -130,32 +134,30 @@ class PatientVotingClassifier(MetaEstimatorMixin, PatientClassifier):
         PatientError
             None of a patient's recordings could be used.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "estimator_")
         table = as_table(X)
         patients = patient_ids(table, "to decide per patient")
         predicted, scores = self._recording_votes(table, patients)
-        names = pd.Index(patients).unique()
+        names = pd.unique(patients)
         rows = [self._decide(predicted[patients == p], scores[patients == p]) for p in names]
         return pd.DataFrame(rows, index=pd.Index(names, name="patient", dtype=object))
 
     def _recording_votes(self, table: pd.DataFrame, patients: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return each recording's class code (-1: no vote) and scores, by class."""
-        method = _recording_score(self.estimator_)
+        ready, model = _up_to_classifier(self.estimator_, table)
+        method = _recording_score(model)
         n_classes = len(self.classes_)
         if method is None:
-            codes = np.searchsorted(self.classes_, self.estimator_.predict(table))
+            codes = np.searchsorted(self.classes_, model.predict(ready))
             return codes, np.eye(n_classes)[codes]
-        scores = class_columns(getattr(self.estimator_, method)(table), n_classes)
+        scores = scores_by_class(model, method, ready, n_classes)
         failed = np.isnan(scores).any(axis=1)
         if failed.any():
             _report_lost_votes(table, patients, failed)
+            ready = _safe_indexing(ready, np.flatnonzero(~failed))
+        # The largest score will not do: tuned thresholds and Platt-scaled SVMs decide otherwise.
         codes = np.full(len(table), -1)
-        if method == "predict_proba":
-            # The most probable class, which spares computing every recording a second time.
-            codes[~failed] = scores[~failed].argmax(axis=1)
-        else:
-            predicted = self.estimator_.predict(table[~failed])
-            codes[~failed] = np.searchsorted(self.classes_, predicted)
+        codes[~failed] = np.searchsorted(self.classes_, model.predict(ready))
         return codes, scores
 
     def _decide(self, predicted: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
@@ -183,6 +185,20 @@ class PatientVotingClassifier(MetaEstimatorMixin, PatientClassifier):
         return MetadataRouter(owner=self).add(
             estimator=self.estimator, method_mapping=MethodMapping()
         )
+
+
+def _up_to_classifier(estimator: Any, X: Any) -> tuple[Any, Any]:
+    """Return what the last step of a Pipeline is given, and that step.
+
+    Its scores and its classes can then be had for the price of computing the features once.
+    """
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    if not isinstance(estimator, Pipeline):
+        return X, estimator
+    for _, step in estimator.steps[:-1]:
+        if hasattr(step, "transform"):  # unlike samplers and "passthrough"
+            X = step.transform(X)
+    return _up_to_classifier(estimator.steps[-1][1], X)
 
 
 def _recording_score(estimator: Any) -> str | None:

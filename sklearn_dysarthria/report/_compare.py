@@ -6,113 +6,33 @@ import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from sklearn.base import clone
-from sklearn.dummy import DummyClassifier
+from sklearn.utils import column_or_1d
 
 from sklearn_dysarthria._utils.progress import progress_bar
-from sklearn_dysarthria.exceptions import BandwidthWarning
-from sklearn_dysarthria.features._bands import task_group
-from sklearn_dysarthria.patients import (
-    PatientVotingClassifier,
-    RepeatedStratifiedPatientKFold,
-    patient_bootstrap,
-)
-from sklearn_dysarthria.pipelines import (
-    SAND_BANDS,
-    egemaps_svm_patient_model,
-    egemaps_svm_pipeline,
-    hyper_alexnet_pipeline,
-    sand_convnext_pipeline,
-)
+from sklearn_dysarthria.exceptions import SmallClassWarning
+from sklearn_dysarthria.patients import RepeatedStratifiedPatientKFold, patient_bootstrap
+from sklearn_dysarthria.patients._base import class_columns, refuse_missing_labels
+from sklearn_dysarthria.patients._bootstrap import check_draws, warn_about_small_classes
+from sklearn_dysarthria.patients._scorers import DecidedPatients
 from sklearn_dysarthria.recordings import as_table, one_label_per_patient, patient_ids
 from sklearn_dysarthria.report._comparison import Comparison
+from sklearn_dysarthria.report._methods import (
+    METHODS,
+    MajorityOfPatients,
+    build_methods,
+    check_methods,
+)
 from sklearn_dysarthria.report._metrics import METRICS, PatientMetrics, chance_level
 
-METHODS = ("egemaps-svm-vote", "egemaps-svm-side-by-side", "hyper-alexnet", "sand-convnext")
 MAJORITY, CHANCE = "majority class", "chance"
 _HEALTHY = {"hc", "healthy", "healthy control", "control", "ct", "no", "normal", "false"}
-
-
-def build_methods(
-    names: Sequence[str],
-    X: Any,
-    *,
-    preset: str = "quick",
-    cache: Any = None,
-    random_state: int | None = None,
-    weights: Mapping[str, Any] | None = None,
-    verbose: int = 0,
-) -> dict[str, Any]:
-    """Build the models that :func:`compare` knows by name.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Out of `METHODS`.
-    X : table of recordings
-        Its tasks decide whether the SAND entry's frequency ranges by task can be used; tasks of
-        other groups are analysed from 50 to 6000 Hz, with a warning.
-    preset : {"quick", "paper"}, default="quick"
-        See :mod:`sklearn_dysarthria.pipelines`.
-    cache : str, path or joblib.Memory, optional
-        Folder that keeps features and images.
-    random_state : int, optional
-        Of the networks.
-    weights : mapping of str to str or path, optional
-        Pretrained weights by method, instead of the preset's.
-    verbose : int, default=0
-        2 shows a progress bar of epochs for every fit.
-
-    Returns
-    -------
-    dict of str to estimator
-        Models that decide per patient.
-    """
-    unknown = [name for name in names if name not in METHODS]
-    if unknown:
-        raise ValueError(f"Unknown methods {unknown}; known are {', '.join(METHODS)}.")
-    net = {"classify__random_state": random_state, "classify__verbose": int(verbose > 1)}
-    weights = weights or {}
-
-    def arguments(name: str) -> dict[str, Any]:
-        chosen = {"classify__weights": weights[name]} if name in weights else {}
-        return {"preset": preset, "cache": cache, **net, **chosen}
-
-    def convnext() -> Any:
-        bands = _bands_for(as_table(X))
-        pipeline = sand_convnext_pipeline(**arguments("sand-convnext"), **bands)
-        return PatientVotingClassifier(pipeline, voting="hard")
-
-    builders = {
-        "egemaps-svm-vote": lambda: PatientVotingClassifier(
-            egemaps_svm_pipeline(cache=cache), voting="soft"
-        ),
-        "egemaps-svm-side-by-side": lambda: egemaps_svm_patient_model(cache=cache),
-        "hyper-alexnet": lambda: PatientVotingClassifier(
-            hyper_alexnet_pipeline(**arguments("hyper-alexnet")), voting="soft"
-        ),
-        "sand-convnext": convnext,
-    }
-    return {name: builders[name]() for name in names}
-
-
-def _bands_for(table: pd.DataFrame) -> dict[str, Any]:
-    tasks = set(table["task"].astype(str)) if "task" in table.columns else set()
-    other = sorted(task for task in tasks if task_group(task) not in SAND_BANDS)
-    if tasks and not other:
-        return {}
-    warnings.warn(
-        f"The SAND entry's frequency ranges are for tasks named phonation… and rhythm…; here "
-        f"({', '.join(other) or 'no column task'}) all recordings are analysed from 50 to 6000 Hz.",
-        BandwidthWarning,
-        stacklevel=5,
-    )
-    return {"images__freq_ranges": None, "images__fmin": 50, "images__fmax": 6000}
 
 
 def compare(
@@ -143,7 +63,7 @@ def compare(
     methods : sequence of str, or mapping of str to estimator
         Names out of `METHODS`, or your own models by name; they must decide per patient
         (:class:`~sklearn_dysarthria.PatientVotingClassifier`,
-        :class:`~sklearn_dysarthria.PatientFeaturesClassifier`).
+        :class:`~sklearn_dysarthria.PatientFeaturesClassifier`, a grid search over either).
     preset : {"quick", "paper"}, default="quick"
         Size of the named methods; see :mod:`sklearn_dysarthria.pipelines`.
     n_splits, n_repeats : int, default=5, 1
@@ -178,7 +98,13 @@ def compare(
     MissingColumnError
         The table does not name patients.
     ValueError
-        Unknown methods, or it is not clear which class is the positive one.
+        Unknown methods, a class with a single patient, or it is not clear which class is the
+        positive one.
+
+    Warns
+    -----
+    SmallClassWarning
+        A class has fewer than five patients: its figures and their intervals say little.
 
     Notes
     -----
@@ -196,12 +122,21 @@ def compare(
     >>> list(result.table.index)
     ['egemaps-svm-vote', 'majority class', 'chance']
     """
+    check_draws(confidence, n_resamples)
     table = as_table(X)
-    y = np.asarray(y)
-    patients = patient_ids(table)
-    label_of = one_label_per_patient(patients, y)
+    y = column_or_1d(y)
+    refuse_missing_labels(y)
+    label_of = one_label_per_patient(patient_ids(table), y)
     classes = np.unique(y)
     positive = _positive_class(classes, positive)
+    _refuse_lonely_patients(label_of)
+    own = isinstance(methods, Mapping)
+    names = [methods] if isinstance(methods, str) else list(methods)
+    if own:
+        _check_names(names, weights)
+    else:
+        check_methods(names, preset, weights)
+    warn_about_small_classes(label_of, stacklevel=3)
     splitter = RepeatedStratifiedPatientKFold(
         n_splits, n_repeats=n_repeats, random_state=random_state
     )
@@ -212,7 +147,7 @@ def compare(
             models = dict(methods)
         else:
             models = build_methods(
-                methods,
+                names,
                 table,
                 preset=preset,
                 cache=cache,
@@ -220,7 +155,7 @@ def compare(
                 weights=weights,
                 verbose=verbose,
             )
-        models[MAJORITY] = PatientVotingClassifier(DummyClassifier(strategy="most_frequent"))
+        models[MAJORITY] = MajorityOfPatients()
         splits = list(splitter.split(table, y))
         jobs = [(name, i) for i in range(len(splits)) for name in models]
         answers = Parallel(n_jobs=n_jobs, return_as="generator")(
@@ -231,7 +166,7 @@ def compare(
             answer.assign(method=name, repeat=i // n_splits, fold=i % n_splits)
             for (name, i), answer in zip(jobs, bar, strict=True)
         ]
-    predictions = _tidy(pd.concat(decided), label_of, list(models))
+    predictions = _tidy(pd.concat(decided), label_of.astype(classes.dtype), list(models))
     scores = _score(
         predictions,
         classes,
@@ -241,9 +176,7 @@ def compare(
         random_state=random_state,
     )
     settings = {
-        "preset": preset
-        if not isinstance(methods, Mapping)
-        else "none: models given by the caller",
+        "preset": "none: models given by the caller" if own else preset,
         "patients": ", ".join(f"{label}: {(label_of == label).sum()}" for label in classes),
         "recordings": len(table),
         "cross-validation": f"{n_splits} folds of patients, {n_repeats} repetition(s), "
@@ -264,12 +197,32 @@ def _positive_class(classes: np.ndarray, positive: Any) -> Any:
         return positive
     if len(classes) > 2:
         return None
-    if classes.dtype.kind in "iufb":
-        return classes[1].item()
+    if all(isinstance(label, Real) for label in classes.tolist()):
+        return classes.tolist()[1]
     ill = [label for label in classes.tolist() if str(label).strip().lower() not in _HEALTHY]
     if len(ill) != 1:
         raise ValueError(f"Say which of {classes.tolist()} is the positive class: positive=….")
     return ill[0]
+
+
+def _refuse_lonely_patients(label_of: pd.Series) -> None:
+    sizes = label_of.value_counts()
+    lonely = sorted(str(label) for label in sizes.index[sizes < 2])
+    if lonely:
+        raise ValueError(
+            f"Class {', '.join(lonely)} has a single patient, who cannot be in training and test."
+        )
+
+
+def _check_names(names: list[Any], weights: Any) -> None:
+    taken = [name for name in names if name in (MAJORITY, CHANCE)]
+    if taken or not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(
+            f"methods={names} must name at least one model; {MAJORITY!r} and {CHANCE!r} are "
+            "names of rows that are added."
+        )
+    if weights:
+        raise ValueError("weights are for named methods; give your own models theirs yourself.")
 
 
 def _decide_fold(
@@ -277,18 +230,42 @@ def _decide_fold(
 ) -> pd.DataFrame:
     """Fit on the training patients and decide about the test patients."""
     fitted = clone(model).fit(table.iloc[train], y[train])
-    decided = fitted.predict_patients(table.iloc[test])
-    columns = {name: f"score_{label}" for name, label in _score_names(fitted)}
-    return decided[["prediction", *columns]].rename(columns=columns).rename_axis("patient")
+    fitted = getattr(fitted, "best_estimator_", fitted)
+    if hasattr(fitted, "predict_patients"):
+        made = fitted.predict_patients(table.iloc[test])
+        names = [name for name in fitted._score_columns() if name in made.columns]
+        predicted, scores = made["prediction"].to_numpy(), made[names].to_numpy(dtype=float)
+        patients = made.index
+    else:
+        patients, predicted, scores = _answers_by_patient(fitted, table.iloc[test])
+    if not scores.shape[1]:  # a model without scores: its decision is all that ranks patients
+        scores = (predicted[:, None] == fitted.classes_).astype(float)
+    columns = [f"score_{label}" for label in fitted.classes_]
+    decided = pd.DataFrame(scores, columns=columns, index=pd.Index(patients, name="patient"))
+    decided.insert(0, "prediction", predicted)
+    return decided
 
 
-def _score_names(fitted: Any) -> list[tuple[str, Any]]:
-    return list(zip(fitted._score_columns(), fitted.classes_, strict=True))
+def _answers_by_patient(
+    fitted: Any, table: pd.DataFrame
+) -> tuple[pd.Index, np.ndarray, np.ndarray]:
+    """Ask a model that has only scikit-learn's methods, row by row."""
+    patients = patient_ids(table)
+    names = pd.Index(pd.unique(patients), dtype=object)
+    codes = names.get_indexer(pd.Index(patients, dtype=object))
+    first_rows = np.unique(codes, return_index=True)[1]
+    decided = DecidedPatients(fitted, table, first_rows, codes)
+    scores = np.empty((len(names), 0))
+    for method in ("predict_proba", "decision_function"):
+        if hasattr(decided, method):
+            scores = class_columns(getattr(decided, method)(table), len(fitted.classes_))
+            break
+    return names, decided.predict(table), scores
 
 
 def _tidy(decided: pd.DataFrame, label_of: pd.Series, methods: list[str]) -> pd.DataFrame:
     predictions = decided.reset_index()
-    predictions["truth"] = label_of.loc[predictions["patient"]].to_numpy()
+    predictions["truth"] = label_of.reindex(predictions["patient"]).to_numpy()
     order = pd.Categorical(predictions["method"], categories=methods, ordered=True)
     predictions = predictions.iloc[np.lexsort((predictions["repeat"], order.codes))]
     first = ["method", "repeat", "fold", "patient", "truth", "prediction"]
@@ -315,18 +292,22 @@ def _score(
 
     for method, made in predictions.groupby("method", sort=False):
         truth = made["truth"].map(codes).to_numpy()
-        scores = made[[f"score_{label}" for label in classes]].to_numpy(dtype=float)
+        scores = made.reindex(columns=[f"score_{label}" for label in classes]).to_numpy(float)
+        # A class that a fold's training part lost gets no score: it is the least likely one.
+        scores = np.where(np.isnan(scores), -np.inf, scores)
         answers = np.column_stack([made["prediction"].map(codes), made["fold"], scores])
-        interval = patient_bootstrap(
-            metrics,
-            truth,
-            answers,
-            patients=made["patient"].to_numpy(),
-            repeats=made["repeat"].to_numpy(),
-            confidence=confidence,
-            n_resamples=n_resamples,
-            random_state=random_state,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SmallClassWarning)  # said once, for all methods
+            interval = patient_bootstrap(
+                metrics,
+                truth,
+                answers,
+                patients=made["patient"].to_numpy(),
+                repeats=made["repeat"].to_numpy(),
+                confidence=confidence,
+                n_resamples=n_resamples,
+                random_state=random_state,
+            )
         add(str(method), *interval)
         first = made["repeat"].to_numpy() == 0
     guessing = chance_level(

@@ -55,14 +55,14 @@ class Comparison:
             Ready to be printed or pasted.
         """
         table = self.table.reset_index()
-        rows = [list(table.columns), *table.to_numpy().tolist()]
-        widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
+        rows = [[_in_cell(c) for c in row] for row in (table.columns, *table.to_numpy())]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         lines = [
-            "| " + " | ".join(str(c).ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
+            "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
             for row in rows
         ]
         lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
-        notes = [f"- {name}: {value}" for name, value in self.settings.items()]
+        notes = [f"- {name}: {' '.join(str(v).split())}" for name, v in self.settings.items()]
         return "\n".join([*lines, "", *notes, ""])
 
     def save(self, folder: Any) -> list[Path]:
@@ -92,3 +92,8 @@ class Comparison:
             plot_roc(self).savefig(folder / "roc.png", dpi=150)
             names.append("roc.png")
         return [folder / name for name in names]
+
+
+def _in_cell(text: Any) -> str:
+    """Return text on one line, without what would end a cell of the table."""
+    return " ".join(str(text).split()).replace("|", r"\|")

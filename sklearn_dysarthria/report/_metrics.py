@@ -21,12 +21,19 @@ class PatientMetrics:
         Code of the class that sensitivity and specificity speak of; None averages them over
         one-against-rest problems.
 
+    See Also
+    --------
+    chance_level : What the metrics are worth for guessers.
+
     Notes
     -----
     The AUC compares patients of one test fold only: it is the share of (positive, negative)
     pairs within folds that are ordered rightly.  Scores of different folds come from different
     models and are not comparable; pooling them biases the AUC downwards [1]_.  For more than two
     classes it is averaged over one-against-rest problems.
+
+    Averages leave out what is undefined: the sensitivity of a class that nobody has, the
+    specificity of one that everybody has.  With nothing left the metric is NaN.
 
     References
     ----------
@@ -58,26 +65,24 @@ class PatientMetrics:
         confusion = counts.reshape(self.n_classes, self.n_classes)
         hits = np.diag(confusion)
         of_truth, of_prediction = confusion.sum(axis=1), confusion.sum(axis=0)
-        recall = hits / np.maximum(of_truth, 1)
-        f1 = 2 * hits / np.maximum(of_truth + of_prediction, 1)
-        rejected = len(truth) - of_truth - of_prediction + hits
-        specificity = rejected / np.maximum(len(truth) - of_truth, 1)
-        occurring = of_truth > 0
-        chosen = slice(None) if self.positive is None else self.positive
-        return np.array(
-            [
-                recall[occurring].mean(),
-                f1[(of_truth + of_prediction) > 0].mean(),
-                np.mean(recall[chosen]),
-                np.mean(specificity[chosen]),
-                self._auc(truth, fold, scores),
-            ]
-        )
-
-    def _auc(self, truth: np.ndarray, fold: np.ndarray, scores: np.ndarray) -> float:
-        codes = range(self.n_classes) if self.positive is None else [self.positive]
+        of_others = len(truth) - of_truth
+        recall = _share(hits, of_truth)
+        f1 = _share(2 * hits, of_truth + of_prediction)
+        specificity = _share(of_others - of_prediction + hits, of_others)
+        codes = list(range(self.n_classes)) if self.positive is None else [self.positive]
         areas = [ordered_pairs(scores[:, code], truth == code, fold) for code in codes]
-        return float(np.mean(areas))
+        averaged = (recall, f1, recall[codes], specificity[codes], np.array(areas))
+        return np.array([_mean_of_defined(values) for values in averaged])
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Divide, with NaN for 0 / 0."""
+    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+
+
+def _mean_of_defined(values: np.ndarray) -> float:
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else np.nan
 
 
 def ordered_pairs(score: np.ndarray, positive: np.ndarray, fold: np.ndarray) -> float:

@@ -1,0 +1,285 @@
+"""Voice activity by energy: which parts of a recording are not silence."""
+
+from __future__ import annotations
+
+from functools import partial
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils import Tags
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_dysarthria.recordings import (
+    as_table,
+    describe_recording,
+    load_waveform,
+    map_recordings,
+    segments_of,
+)
+
+
+def _loud_spans(
+    samples: np.ndarray, top_db: float, frame_length: int, hop_length: int, mode: str
+) -> list[tuple[int, int]]:
+    """Return the first and one-past-last sample of every voiced interval."""
+    import librosa
+
+    options: dict[str, Any] = {"top_db": top_db, "ref": np.max}
+    options |= {"frame_length": frame_length, "hop_length": hop_length}
+    if mode == "trim":
+        spans = [librosa.effects.trim(samples, **options)[1]]
+    else:
+        spans = list(librosa.effects.split(samples, **options))
+    found = [(int(start), int(end)) for start, end in spans if start < end]
+    # A frame is centred on its first sample.  When only the one centred on the very end is
+    # voiced, librosa's interval is empty, and the frame's first half is what is meant.
+    half = max(hop_length, frame_length // 2)
+    return found or [(max(0, len(samples) - half), len(samples))]
+
+
+def _voiced_segments(
+    row: Any, sample_rate: float, top_db: float, frame_length: int, hop_length: int, mode: str
+) -> list[tuple[float, float]]:
+    """Return a row's voiced intervals in seconds of the recording itself."""
+    samples = load_waveform(row, sample_rate)
+    info = describe_recording(row)
+    kept = segments_of(row, info.duration, info.sample_rate)
+    spans = _loud_spans(samples, top_db, frame_length, hop_length, mode)
+    voiced = [(start / sample_rate, end / sample_rate) for start, end in spans]
+    # The waveform is the kept segments end to end, so `offset` is where each begins in it.  The
+    # intersection also clamps the end: resampling rounds the length up.
+    segments, offset = [], 0.0
+    for begin, stop in kept:
+        length = (round(stop * info.sample_rate) - round(begin * info.sample_rate)) / (
+            info.sample_rate
+        )
+        for start, end in voiced:
+            low, high = max(start, offset) - offset, min(end, offset + length) - offset
+            if low < high:
+                segments.append((begin + low, min(begin + high, stop)))
+        offset += length
+    return segments
+
+
+class EnergyVAD(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+    """Mark the voiced parts of every recording by their energy.
+
+    A frame is voiced when its root-mean-square amplitude is less than ``top_db`` below that of
+    the loudest frame of the same recording.  Samples are not touched: the voiced intervals go
+    into the column ``segments``, and every later step keeps to them.
+
+    Parameters
+    ----------
+    top_db : float, default=30.0
+        Decibels below the loudest frame at which a frame counts as silence.
+    frame_length : int, default=2048
+        Samples in one frame, at ``sample_rate``.
+    hop_length : int, default=512
+        Samples between frames, at ``sample_rate``.
+    mode : {"trim", "split"}, default="trim"
+        ``"trim"`` gives one interval, from the first to the last voiced frame, pauses between
+        them included; ``"split"`` gives the voiced intervals only.
+    sample_rate : float, default=22050
+        Rate of the analysis in Hz.
+    n_jobs : int, optional
+        Processes to work with; None means 1 unless inside a ``joblib.parallel_config`` context.
+    on_error : {"raise", "nan"}, default="raise"
+        What to do with a recording that cannot be used.  With ``"nan"`` it is not analysed and
+        keeps the segments it came with (None if it had none), so that later steps meet the same
+        error under their own ``on_error``; one
+        :class:`~sklearn_dysarthria.exceptions.RecordingWarning` lists all such rows.
+    verbose : int, default=0
+        1 shows a progress bar, 2 leaves it on the screen.
+
+    Attributes
+    ----------
+    feature_names_in_ : ndarray of str
+        Columns of the table given to :meth:`fit`.
+
+    See Also
+    --------
+    sklearn_dysarthria.recordings.load_waveform : Cuts the segments that this step finds.
+
+    Notes
+    -----
+    Nothing is learned from the data, so :meth:`transform` works before :meth:`fit`, and training
+    and test recordings cannot influence each other.
+
+    A recording that already has ``segments`` is analysed inside them only, end to end as
+    :func:`~sklearn_dysarthria.recordings.load_waveform` returns them, with one common loudest
+    frame; the cuts between them stay.
+
+    The rule and its numbers are those of ``librosa.effects.trim`` and ``librosa.effects.split``
+    with ``ref=numpy.max`` [1]_.  As there, amplitudes below 1e-5 are not told apart.
+
+    References
+    ----------
+    .. [1] B. McFee et al., "librosa: Audio and music signal analysis in Python", Proceedings of
+       the 14th Python in Science Conference, 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from sklearn_dysarthria import EnergyVAD
+    >>> tone = np.sin(2 * np.pi * 150 * np.arange(16000) / 16000)
+    >>> audio = np.concatenate([np.zeros(8000), tone, np.zeros(8000)])
+    >>> X = pd.DataFrame({"audio": [audio], "sample_rate": [16000]})
+    >>> vad = EnergyVAD(sample_rate=16000, frame_length=512, hop_length=160)
+    >>> [(round(start, 2), round(end, 2)) for start, end in vad.fit_transform(X)["segments"][0]]
+    [(0.49, 1.52)]
+    """
+
+    _parameter_constraints = {
+        "top_db": [Interval(Real, 0, None, closed="neither")],
+        "frame_length": [Interval(Integral, 1, None, closed="left")],
+        "hop_length": [Interval(Integral, 1, None, closed="left")],
+        "mode": [StrOptions({"trim", "split"})],
+        "sample_rate": [Interval(Real, 100, 1e7, closed="both")],  # what load_waveform accepts
+        "n_jobs": [None, Integral],
+        "on_error": [StrOptions({"raise", "nan"})],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        *,
+        top_db: float = 30.0,
+        frame_length: int = 2048,
+        hop_length: int = 512,
+        mode: str = "trim",
+        sample_rate: float = 22050,
+        n_jobs: int | None = None,
+        on_error: str = "raise",
+        verbose: int = 0,
+    ) -> None:
+        self.top_db = top_db
+        self.frame_length = frame_length
+        self.hop_length = hop_length
+        self.mode = mode
+        self.sample_rate = sample_rate
+        self.n_jobs = n_jobs
+        self.on_error = on_error
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> EnergyVAD:
+        """Check the parameters and the table; nothing is learned and no audio is read.
+
+        Parameters
+        ----------
+        X : table of recordings
+            DataFrame with column ``audio``, or a sequence of paths.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        EnergyVAD
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            A parameter is out of its range.
+        RecordingError
+            ``X`` is not a table of recordings.
+        """
+        self.feature_names_in_ = np.asarray(as_table(X).columns, dtype=object)
+        return self
+
+    def transform(self, X: Any) -> pd.DataFrame:
+        """Write the voiced intervals into column ``segments``.
+
+        Parameters
+        ----------
+        X : table of recordings
+            DataFrame with column ``audio``, or a sequence of paths.  It is not modified.
+
+        Returns
+        -------
+        DataFrame of the same length
+            The same rows, index and columns; ``segments`` holds a list of ``(start, end)`` in
+            seconds of the recording for every row.
+
+        Raises
+        ------
+        ValueError
+            A parameter is out of its range.
+        RecordingError
+            A recording cannot be used, and ``on_error`` is ``"raise"``; its subclass tells why.
+        """
+        self._validate_params()  # transform works unfitted
+        table = as_table(X)
+        found = map_recordings(
+            partial(
+                _voiced_segments,
+                sample_rate=self.sample_rate,
+                top_db=self.top_db,
+                frame_length=self.frame_length,
+                hop_length=self.hop_length,
+                mode=self.mode,
+            ),
+            table,
+            on_error=self.on_error,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+            desc="voice activity",
+        )
+        given = list(table["segments"]) if "segments" in table.columns else [None] * len(table)
+        segments = np.empty(len(table), dtype=object)
+        for i, (new, old) in enumerate(zip(found, given, strict=True)):
+            segments[i] = old if new is None else new
+        annotated = table.copy(deep=False)
+        annotated["segments"] = pd.Series(segments, index=table.index, dtype=object)
+        return annotated
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Return the columns of the table that :meth:`transform` gives.
+
+        Parameters
+        ----------
+        input_features : array-like of str, optional
+            Columns that go in; those seen in :meth:`fit` when None.
+
+        Returns
+        -------
+        ndarray of str
+            The columns that go in, and ``segments``.
+
+        Raises
+        ------
+        NotFittedError
+            ``input_features`` is None and :meth:`fit` has not been called.
+        """
+        if input_features is None:
+            check_is_fitted(self, "feature_names_in_")
+            input_features = self.feature_names_in_
+        names = list(input_features)
+        return np.asarray(names if "segments" in names else [*names, "segments"], dtype=object)
+
+    def set_output(self, *, transform: Any = None) -> EnergyVAD:
+        """Do nothing: a table of recordings stays one, whatever container features go into.
+
+        Parameters
+        ----------
+        transform : object, optional
+            Ignored; here so that ``Pipeline.set_output`` reaches the other steps.
+
+        Returns
+        -------
+        EnergyVAD
+            The estimator itself.
+        """
+        return self
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.no_validation = True
+        tags.input_tags.two_d_array = False
+        return tags

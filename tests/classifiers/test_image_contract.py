@@ -1,0 +1,271 @@
+"""What check_estimator promises for tables, for classifiers of images."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import inspect
+import pickle
+import re
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone, is_classifier
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import get_tags
+
+
+def weights_of(model):
+    return {name: t.numpy().copy() for name, t in model.net_.module_.state_dict().items()}
+
+
+def assert_same_weights(first, second):
+    first, second = weights_of(first), weights_of(second)
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        assert_array_equal(tensor, second[name])
+
+
+def test_init_only_stores(case):
+    markers = {name: object() for name in inspect.signature(case.estimator).parameters}
+    model = case.estimator(**markers)
+    assert vars(model) == markers
+
+
+def test_clone_and_parameters_round_trip(case):
+    model = case.model()
+    assert clone(model).get_params() == model.get_params()
+    assert model.set_params(lr=0.5, callbacks=[]).get_params()["lr"] == 0.5
+    assert is_classifier(model)
+    with pytest.raises(ValueError, match="Invalid parameter 'layers'"):
+        model.set_params(layers=3)
+
+
+def test_every_parameter_is_documented_with_its_default(case):
+    section = inspect.getdoc(case.estimator).split("Parameters\n---")[1].split("Attributes\n---")[0]
+    documented = re.findall(r"^(\w+) : (.+)$", section, flags=re.MULTILINE)
+    parameters = inspect.signature(case.estimator).parameters
+    assert [name for name, _ in documented] == list(parameters)
+    assert set(case.estimator._parameter_constraints) == set(parameters)
+    for name, text in documented:
+        default = parameters[name].default
+        if default is None:
+            assert text.endswith(("optional", "default=None")), name
+        else:
+            assert ast.literal_eval(text.rsplit("default=", 1)[1]) == default, name
+
+
+def test_fitted_attributes_are_documented(case, make_images):
+    X, y = make_images()
+    model = case.model().fit(case.X(X), y)
+    fitted = {name for name in vars(model) if name.endswith("_")}
+    documented = set(re.findall(r"^(\w+_) : ", inspect.getdoc(case.estimator), flags=re.MULTILINE))
+    assert fitted <= documented
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lr", 0),
+        ("max_epochs", 0),
+        ("batch_size", 1.5),
+        ("optimizer", "lion"),
+        ("momentum", 1.0),
+        ("weight_decay", -1),
+        ("lr_schedule", "step"),
+        ("class_weight", "even"),
+        ("validation_fraction", 1.0),
+        ("patience", 0),
+        ("weights", 5),
+        ("freeze", -1),
+        ("freeze", "some"),
+        ("oversample", [1]),
+        ("spec_augment", 1.1),
+        ("mixed_precision", "never"),
+        ("random_state", "seed"),
+    ],
+)
+def test_bad_parameters_are_refused_at_fit(convnext, make_images, name, value):
+    X, y = make_images(4)
+    with pytest.raises(ValueError, match=f"The '{name}' parameter"):
+        convnext.model(**{name: value}).fit(X, y)
+
+
+def test_tags(case):
+    tags = get_tags(case.model())
+    assert tags.estimator_type == "classifier"
+    assert not tags.input_tags.two_d_array
+    assert tags.input_tags.allow_nan
+    assert not tags.non_deterministic
+    assert tags.target_tags.required
+
+
+def test_unfitted_raises(case, make_images):
+    X, _ = make_images(2)
+    for method in ("predict", "predict_proba"):
+        with pytest.raises(NotFittedError):
+            getattr(case.model(), method)(case.X(X))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["HC", "ALS", "PD"],
+        np.array(["b", "c", "a"], dtype=object),
+        [30, 10, 20],
+        [-1.0, 5.0, 2.0],
+        [True, False],
+        np.array([7, 3], dtype=object),
+    ],
+    ids=["str", "object-str", "int", "float", "bool", "object-int"],
+)
+def test_labels_come_back_as_they_went_in(case, make_images, labels):
+    X, y = make_images(n_classes=len(labels), labels=labels)
+    X = case.X(X)
+    model = case.model().fit(X, y)
+    assert_array_equal(model.classes_, np.array(sorted(labels)))
+    predicted = model.predict(X)
+    assert predicted.dtype == model.classes_.dtype
+    assert set(predicted.tolist()) <= set(np.asarray(labels).tolist())
+    probabilities = model.predict_proba(X)
+    assert probabilities.shape == (len(X), len(labels))
+    assert_allclose(probabilities.sum(axis=1), 1)
+    assert_array_equal(model.classes_[probabilities.argmax(axis=1)], predicted)
+    # scikit-learn's metrics, unlike this fit, refuse integers kept as objects.
+    assert model.score(X, y.tolist()) == np.mean(predicted == y)
+
+
+def test_predictions_are_deterministic(case, make_images):
+    X, y = make_images()
+    model = case.model().fit(case.X(X), y)
+    first = model.predict_proba(case.X(X))
+    torch.manual_seed(5)
+    assert_array_equal(model.predict_proba(case.X(X)), first)
+
+
+def test_random_state_decides_everything(case, make_images):
+    X, y = make_images()
+    X = case.X(X)
+    first = case.model(spec_augment=0.5).fit(X, y)
+    torch.manual_seed(77)
+    np.random.seed(77)  # noqa: NPY002
+    second = case.model(spec_augment=0.5).fit(X, y)
+    assert_same_weights(first, second)
+    assert_array_equal(first.predict_proba(X), second.predict_proba(X))
+    other = case.model(spec_augment=0.5, random_state=1).fit(X, y)
+    assert np.abs(first.predict_proba(X) - other.predict_proba(X)).max() > 0
+
+
+def test_random_state_may_be_a_generator(convnext, make_images):
+    X, y = make_images(8)
+    generator = np.random.RandomState(3)
+    model = convnext.model(random_state=generator)
+    first = model.fit(X, y).predict_proba(X)
+    assert np.abs(model.fit(X, y).predict_proba(X) - first).max() > 0
+    again = convnext.model(random_state=np.random.RandomState(3)).fit(X, y)
+    assert_array_equal(again.predict_proba(X), first)
+
+
+def test_global_generators_stay_as_they_were(case, make_images):
+    X, y = make_images()
+    X = case.X(X)
+    torch.manual_seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    model = case.model(spec_augment=0.5).fit(X, y)
+    model.predict(X)
+    model.predict_proba(X)
+    if hasattr(model, "predict_uncertainty"):
+        model.predict_uncertainty(X)
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    assert_array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+
+
+def test_fit_is_idempotent_and_changes_no_parameter(case, make_images):
+    X, y = make_images()
+    X = case.X(X)
+    model = case.model()
+    before = copy.deepcopy(model.get_params())
+    assert model.fit(X, y) is model
+    first = model.predict_proba(X)
+    assert_array_equal(model.fit(X, y).predict_proba(X), first)
+    assert model.get_params() == before
+
+
+def test_predicting_changes_nothing(case, make_images):
+    X, y = make_images()
+    X = case.X(X)
+    model = case.model().fit(X, y)
+    names, weights = set(vars(model)), weights_of(model)
+    model.predict(X)
+    model.predict_proba(X)
+    assert set(vars(model)) == names
+    for name, tensor in weights_of(model).items():
+        assert_array_equal(tensor, weights[name])
+
+
+def test_refit_on_other_data_equals_a_fresh_fit(case, make_images):
+    X, y = make_images()
+    other, other_y = make_images(size=40, n_classes=3, labels=["a", "b", "c"])
+    model = case.model(early_stopping=True).fit(case.X(X), y, groups=np.arange(len(y)))
+    assert hasattr(model, "validation_patients_")
+    model.set_params(early_stopping=False).fit(case.X(other), other_y)
+    fresh = case.model().fit(case.X(other), other_y)
+    assert vars(model).keys() == vars(fresh).keys()
+    assert model.image_shape_ == (3, 40, 40)
+    assert_array_equal(model.classes_, ["a", "b", "c"])
+    assert_same_weights(model, fresh)
+    with pytest.raises(ValueError, match=r"shape \(3, 32, 32\).*fitted on \(3, 40, 40\)"):
+        model.predict(case.X(X))
+
+
+def test_failed_refit_leaves_no_stale_model(convnext, make_images):
+    X, y = make_images(8)
+    model = convnext.model().fit(X, y)
+    with pytest.raises(ValueError, match="at least 2 classes"):
+        model.fit(X, np.zeros(8))
+    with pytest.raises(NotFittedError):
+        model.predict(X)
+
+
+def test_rows_are_judged_alone(case, make_images):
+    X, y = make_images()
+    X = case.X(X)
+    model = case.model().fit(X, y)
+    whole = model.predict_proba(X)
+    order = np.random.default_rng(0).permutation(len(X))
+    assert_allclose(model.predict_proba(X[order]), whole[order], atol=1e-5)
+    assert_allclose(model.predict_proba(X[3:8]), whole[3:8], atol=1e-5)
+    assert_allclose(model.predict_proba(X[:1]), whole[:1], atol=1e-5)
+
+
+def test_pickle_joblib_and_deepcopy(case, make_images, tmp_path):
+    X, y = make_images()
+    X = case.X(X)
+    model = case.model(early_stopping=True, optimizer="adam", lr_schedule="cosine")
+    model.fit(X, y, groups=np.arange(len(y)))
+    joblib.dump(model, tmp_path / "model.joblib")
+    copies = [
+        pickle.loads(pickle.dumps(model)),
+        joblib.load(tmp_path / "model.joblib"),
+        copy.deepcopy(model),
+    ]
+    for other in copies:
+        assert_array_equal(other.predict_proba(X), model.predict_proba(X))
+        assert other.history_.equals(model.history_)
+        other.fit(X, y, groups=np.arange(len(y)))
+        assert_same_weights(other, model)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_pickle_holds_the_weights_and_not_the_training(case, make_images, early_stopping):
+    X, y = make_images(96)
+    model = case.model(early_stopping=early_stopping, optimizer="adam", max_epochs=1)
+    model.fit(case.X(X), y, groups=np.arange(len(y)))
+    n_bytes = sum(t.nbytes for t in model.net_.module_.state_dict().values())
+    # Neither a second copy of the weights nor the images fit into what is allowed beyond them.
+    assert len(pickle.dumps(model)) < n_bytes + 0.15 * X.nbytes
+    assert all(parameter.grad is None for parameter in model.net_.module_.parameters())

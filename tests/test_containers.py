@@ -1,0 +1,222 @@
+"""Truncated files are told from whole ones, container by container."""
+
+import contextlib
+import struct
+
+import numpy as np
+import pytest
+import soundfile as sf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sklearn_dysarthria._utils.containers import declared_length_is_missing
+from sklearn_dysarthria.exceptions import (
+    EmptyAudioError,
+    RecordingError,
+    TruncatedAudioError,
+    UnreadableAudioError,
+)
+from sklearn_dysarthria.recordings import describe_recording, load_waveform
+
+RATE, N_SAMPLES = 16000, 8000
+KINDS = {
+    "wav": "PCM_16",
+    "wavex": "PCM_24",
+    "rf64": "PCM_16",
+    "aiff": "PCM_16",
+    "au": "FLOAT",
+    "flac": "PCM_16",
+    "ogg": "VORBIS",
+    "mp3": "MPEG_LAYER_III",
+}
+UNKNOWN = [0xFFFFFFFF, 0x7FFFFFFF, 0x80000000, 0x7FFFF000]
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return (0.25 * np.random.default_rng(0).standard_normal(N_SAMPLES)).clip(-1, 1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("containers")
+
+
+@pytest.fixture(scope="module")
+def whole(folder, samples):
+    """Bytes of a complete file of every kind."""
+    found = {}
+    for kind, subtype in KINDS.items():
+        path = folder / f"whole.{kind}"
+        sf.write(path, samples, RATE, format=kind.upper(), subtype=subtype)
+        found[kind] = path.read_bytes()
+    return found
+
+
+def saved(folder, content, suffix="wav"):
+    path = folder / f"made.{suffix}"
+    path.write_bytes(content)
+    return path
+
+
+def wav(samples, *, data_length=None, riff_length=None, before=b"", after=b"", order="<"):
+    """Write a 16-bit mono WAV by hand."""
+    data = np.round(samples * 32767).astype(f"{order}i2").tobytes()
+    data_length = len(data) if data_length is None else data_length
+    fmt = struct.pack(f"{order}4sIHHIIHH", b"fmt ", 16, 1, 1, RATE, 2 * RATE, 2, 16)
+    chunk = b"data" + struct.pack(f"{order}I", data_length)
+    body = b"WAVE" + fmt + before + chunk + data + after
+    riff_length = len(body) if riff_length is None else riff_length
+    magic = b"RIFF" if order == "<" else b"RIFX"
+    return magic + struct.pack(f"{order}I", riff_length) + body
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whole_files_are_whole(folder, whole, kind):
+    path = saved(folder, whole[kind], kind)
+    assert not declared_length_is_missing(str(path))
+    assert len(load_waveform(path)) == N_SAMPLES
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_cut_anywhere_is_an_error(folder, whole, kind, data):
+    # An odd number of data bytes could be padded, so the very last byte may be dispensable.
+    end = len(whole[kind]) - 2
+    cut = data.draw(
+        st.integers(1, end) | st.integers(1, 200) | st.integers(0, 300).map(lambda n: end - n)
+    )
+    path = saved(folder, whole[kind][:cut], kind)
+    with pytest.raises((TruncatedAudioError, UnreadableAudioError)) as caught:
+        load_waveform(path)
+    assert caught.value.path == str(path)
+    assert "Copy the original" in str(caught.value) or "Convert it" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cut_after_the_header_is_called_truncated(folder, whole, kind):
+    path = saved(folder, whole[kind][: len(whole[kind]) * 9 // 10], kind)
+    with pytest.raises(TruncatedAudioError, match="length that its header declares"):
+        load_waveform(path)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("length", UNKNOWN)
+def test_wav_from_a_pipe_is_not_truncated(folder, samples, length, order):
+    content = wav(samples, data_length=length, riff_length=length, order=order)
+    path = saved(folder, content)
+    assert not declared_length_is_missing(str(path))
+    assert len(load_waveform(path)) == N_SAMPLES
+    assert describe_recording(path).n_samples == N_SAMPLES
+
+
+def test_wav_that_was_never_closed(folder, samples):
+    path = saved(folder, wav(samples, data_length=0, riff_length=8))
+    assert not declared_length_is_missing(str(path))
+    assert len(load_waveform(path)) == N_SAMPLES
+
+
+@pytest.mark.parametrize("riff_length", [0, 36])
+def test_wav_that_claims_no_samples(folder, samples, riff_length):
+    # libsndfile believes the header; nothing is lost silently.
+    path = saved(folder, wav(samples, data_length=0, riff_length=riff_length))
+    assert not declared_length_is_missing(str(path))
+    with pytest.raises(EmptyAudioError):
+        load_waveform(path)
+
+
+def test_wrong_riff_length_does_not_matter(folder, samples):
+    for riff_length in (0, 4, 10**6):
+        path = saved(folder, wav(samples, riff_length=riff_length))
+        assert len(load_waveform(path)) == N_SAMPLES
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_chunks_around_the_data(folder, samples, order):
+    odd = b"note" + struct.pack(f"{order}I", 5) + b"12345\0"
+    listing = b"LIST" + struct.pack(f"{order}I", 26) + b"INFOISFT\x0e\0\0\0" + b"x" * 14
+    content = wav(samples, before=odd + listing, after=listing, order=order)
+    assert len(load_waveform(saved(folder, content))) == N_SAMPLES
+    # A cut in what follows the samples costs nothing, a cut in the samples does.
+    assert len(load_waveform(saved(folder, content[:-10]))) == N_SAMPLES
+    with pytest.raises(TruncatedAudioError):
+        load_waveform(saved(folder, content[: -len(listing) - 2]))
+
+
+@pytest.mark.parametrize(("kind", "end"), [("wav", 44), ("wavex", 80), ("rf64", 104)])
+def test_header_only(folder, kind, end, samples):
+    path = folder / f"header.{kind}"
+    sf.write(path, samples[:0], RATE, format=kind.upper(), subtype="PCM_16")
+    with pytest.raises(EmptyAudioError, match="no samples"):
+        load_waveform(path)
+    assert describe_recording(path).n_samples == 0
+    assert path.stat().st_size <= end
+
+
+@pytest.mark.parametrize("cut", range(0, 44, 3))
+def test_cut_wav_header(folder, samples, cut):
+    with pytest.raises(RecordingError):
+        load_waveform(saved(folder, wav(samples)[:cut]))
+
+
+def test_au_of_unknown_length(folder, whole):
+    content = bytearray(whole["au"])
+    content[8:12] = b"\xff" * 4
+    assert len(load_waveform(saved(folder, content, "au"))) == N_SAMPLES
+
+
+def test_flac_of_unknown_length_asks_for_another(folder, whole):
+    # Bits 108 to 143 of STREAMINFO, which starts at byte 8, hold the number of samples.
+    content = bytearray(whole["flac"])
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)
+    path = saved(folder, content, "flac")
+    for function in (load_waveform, describe_recording):
+        with pytest.raises(UnreadableAudioError, match=r"does not tell how long.*to a pipe"):
+            function(path)
+
+
+def test_damage_in_the_middle_of_a_flac(folder, whole):
+    content = bytearray(whole["flac"])
+    middle = len(content) // 2
+    content[middle : middle + 3000] = bytes(3000)
+    with pytest.raises(RecordingError):
+        load_waveform(saved(folder, content, "flac"))
+
+
+def test_ogg_without_its_last_page(folder, whole):
+    content = whole["ogg"]
+    last = content.rfind(b"OggS")
+    assert not declared_length_is_missing(str(saved(folder, content, "ogg")))
+    for cut in (last, last + 10, last + 27, len(content) - 1):
+        assert declared_length_is_missing(str(saved(folder, content[:cut], "ogg")))
+
+
+def test_other_files_are_none_of_its_business(folder):
+    for content in (b"", b"RIFF", b"text", b".snd", b"OggX" * 10, b"ID3" * 10):
+        assert not declared_length_is_missing(str(saved(folder, content)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_garbage_after_a_valid_header(folder, whole, kind, data):
+    start = data.draw(st.integers(0, 300))
+    garbage = data.draw(st.binary(min_size=0, max_size=600))
+    content = whole[kind][:start] + garbage + whole[kind][start + len(garbage) :]
+    path = saved(folder, content, kind)
+    try:
+        loaded = load_waveform(path, 22050)
+    except RecordingError:
+        return
+    assert np.isfinite(loaded).all()
+
+
+@settings(max_examples=100, deadline=None)
+@given(content=st.binary(max_size=400), magic=st.sampled_from(["RIFF", "OggS", "fLaC", ".snd", ""]))
+def test_garbage_is_a_recording_error(folder, content, magic):
+    path = saved(folder, magic.encode() + content)
+    declared_length_is_missing(str(path))
+    with contextlib.suppress(RecordingError):
+        load_waveform(path)
