@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 os.environ["MPLBACKEND"] = "Agg"
+# Small networks gain nothing from several threads, and lose much where the cores are shared.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 from sphinx_gallery.sorting import ExplicitOrder
@@ -57,7 +59,6 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("sklearn_dysarthria",),
-    "reference_url": {"sklearn_dysarthria": None},
     "download_all_examples": False,
     "show_signature": False,
     "write_computation_times": False,

@@ -35,7 +35,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "images__fmax": 8000,
             "images__image_size": 64,
             "classify__weights": None,
-            "classify__max_epochs": 12,
+            "classify__max_epochs": 10,
         },
         "convnext": {
             "images__sample_rate": 16000,

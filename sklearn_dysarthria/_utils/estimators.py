@@ -8,8 +8,6 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, InvalidParameterError
 
-PROJECT_URL = "https://sklearn-dysarthria.readthedocs.io"
-
 
 class RecordingTransformer(TransformerMixin, BaseEstimator):
     """Stateless transformer of recordings: tags, and stricter parameters.

@@ -229,7 +229,9 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
     ) -> TrainingNet:
         module, module_arguments = self._module(arrays, len(self.classes_), seed)
         criterion, criterion_arguments = self._criterion(self._class_weights(codes, train))
-        optimizer_arguments = {"weight_decay": self.weight_decay}
+        # One fused pass over the weights: for AlexNet's 57 million, the step of the plain
+        # optimiser takes longer than the forward and backward pass of a small batch.
+        optimizer_arguments = {"weight_decay": self.weight_decay, "fused": True}
         if self.optimizer == "sgd":
             optimizer_arguments["momentum"] = self.momentum
         return TrainingNet(

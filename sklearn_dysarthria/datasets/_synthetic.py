@@ -195,10 +195,10 @@ def make_dysarthric_speech(
     difficulty : {"easy", "medium", "hard"} or float, default="medium"
         How much the classes overlap: the share of the standard deviation of severity that the
         class does not explain, from 0 (the class fixes the severity) to 1 (the labels are
-        independent of everything).  The names stand for 0.2, 0.67 and 0.88.  With two balanced
+        independent of everything).  The names stand for 0.2, 0.6 and 0.85.  With two balanced
         classes, knowing the true severity would then yield an area under the ROC curve of 1.00,
-        0.94 and 0.78; eGeMAPS and a support vector machine, cross-validated over 60 patients,
-        reach about 0.99, 0.83 and 0.64.
+        0.97 and 0.81; eGeMAPS and a support vector machine, cross-validated over 60 patients,
+        reach about 0.99, 0.89 and 0.68.
     duration : float or (float, float), default=(2.0, 3.0)
         Length of a recording in seconds, or the shortest and the longest.  At least 0.5 s.
     sample_rate : int, default=16000
@@ -238,7 +238,7 @@ def make_dysarthric_speech(
     Severity raises jitter, shimmer and noise and the instability of loudness [7]_, the tremor of
     pitch and loudness [8]_ [9]_ and the drift of pitch [1]_; it centralises the vowels [10]_
     [11]_ and opens the velum [7]_, which adds energy below 1 kHz and takes some at 2.5 kHz
-    [12]_.  Syllables become slower and irregular [13]_ from a norm near six per second [14]_,
+    [12]_.  Syllables become slower and irregular [13]_, which healthy ageing does not bring [14]_,
     with flatter formant transitions [15]_, more pauses [16]_ and closures that are incomplete
     [17]_ or voiced [18]_, while voice onset time itself stays the same [19]_.  The subsystems of
     speech are not affected alike [20]_.  The sizes of the effects on the voice were set beside

@@ -65,19 +65,16 @@ class Trait:
 
 
 SOURCES = {
-    "assumed": "no measurement at hand",
+    "assumed": "the direction is reported, the size is a guess",
     "minsk": "Vashkevich & Rushkevich 2021: their recordings, measured",
     "voc-als": "Dubbioso et al. 2024",
     "klatt": "Klatt & Klatt 1990: range of normal and breathy voices",
     "ramig": "Ramig et al. 1990",
     "aronson": "Aronson et al. 1992",
     "hlavnicka": "Hlavnička et al. 2020",
-    "lee": "Lee et al. 2003",
     "sapir": "Sapir et al. 2010",
-    "turner": "Turner et al. 1995",
     "weismer": "Weismer et al. 1992",
     "pauses": "Turner & Weismer 1993",
-    "norm": "Pierce et al. 2013",
     "ddk": "Tanchip et al. 2022",
     "closure": "Ackermann et al. 1995",
     "voicing": "Thomas et al. 2022",
@@ -89,7 +86,7 @@ _PHON, _RESP, _RESO, _ARTI = SUBSYSTEMS = ("phonation", "respiration", "resonanc
 
 # fmt: off
 TRAITS: Mapping[str, Trait] = {
-    # name                     unit  scale healthy severe spread limits
+    # name                     unit  scale healthy severe spread limits; st: semitones
     "jitter":            Trait("%",  "log",  0.22, 0.95, 0.55, 0.05, 4.0, _PHON, "minsk ramig"),
     "shimmer":           Trait("%",  "log",  1.80, 5.50, 0.60, 0.40, 18., _PHON, "minsk ramig"),
     "hnr":            Trait("dB", "linear",  29.0, 19.0, 4.50, 4.00, 40., _PHON, "minsk ramig"),
@@ -102,12 +99,12 @@ TRAITS: Mapping[str, Trait] = {
     "loudness_drift":    Trait("dB", "log",  0.80, 2.20, 0.50, 0.10, 5.0, _RESP, "ramig assumed"),
     "loudness_spread":   Trait("dB", "log",  0.80, 2.20, 0.40, 0.10, 6.0, _RESP, "ramig assumed"),
     "pause_probability": Trait("1", "logit", 0.01, 0.10, 0.70, 0.00, 0.4, _RESP, "pauses assumed"),
-    "nasality":          Trait("1", "logit", 0.10, 0.55, 0.80, 0.00, 1.0, _RESO, "ramig lee"),
-    "centralisation":    Trait("1", "logit", 0.06, 0.40, 0.60, 0.00, 0.8, _ARTI, "sapir turner"),
-    "rate":             Trait("1/s", "log",  6.00, 3.20, 0.13, 1.20, 8.5, _ARTI, "norm ddk"),
+    "nasality":          Trait("1", "logit", 0.10, 0.55, 0.80, 0.00, 1.0, _RESO, "ramig assumed"),
+    "centralisation":    Trait("1", "logit", 0.06, 0.40, 0.60, 0.00, 0.8, _ARTI, "minsk sapir"),
+    "rate":             Trait("1/s", "log",  6.00, 3.20, 0.13, 1.20, 8.5, _ARTI, "ddk assumed"),
     "irregularity":      Trait("1",  "log",  0.06, 0.20, 0.40, 0.01, 0.5, _ARTI, "ddk assumed"),
     "incomplete_probability":
-                         Trait("1", "logit", 0.06, 0.55, 0.80, 0.00, 1.0, _ARTI, "closure voicing"),
+        Trait("1", "logit", 0.06, 0.55, 0.80, 0.00, 1.0, _ARTI, "closure voicing assumed"),
     "transition":        Trait("s",  "log", 0.045, 0.08, 0.20, 0.02, .15, _ARTI, "weismer assumed"),
     "burst_level":    Trait("dB", "linear", -9.00, -16., 3.00, -35., -2., _ARTI, "closure assumed"),
     # Severity does not change the voice onset time proper, only whether the closure is voiced.

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils import Tags
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_dysarthria._utils.estimators import NoOutputContainer, RecordingTransformer
 from sklearn_dysarthria.recordings import (
     as_table,
     describe_recording,
@@ -65,7 +65,7 @@ def _voiced_segments(
     return segments
 
 
-class EnergyVAD(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class EnergyVAD(NoOutputContainer, RecordingTransformer, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Mark the voiced parts of every recording by their energy.
 
     A frame is voiced when its root-mean-square amplitude is less than ``top_db`` below that of
@@ -261,25 +261,3 @@ class EnergyVAD(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  #
             input_features = self.feature_names_in_
         names = list(input_features)
         return np.asarray(names if "segments" in names else [*names, "segments"], dtype=object)
-
-    def set_output(self, *, transform: Any = None) -> EnergyVAD:
-        """Do nothing: a table of recordings stays one, whatever container features go into.
-
-        Parameters
-        ----------
-        transform : object, optional
-            Ignored; here so that ``Pipeline.set_output`` reaches the other steps.
-
-        Returns
-        -------
-        EnergyVAD
-            The estimator itself.
-        """
-        return self
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        tags.no_validation = True
-        tags.input_tags.two_d_array = False
-        return tags

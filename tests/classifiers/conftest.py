@@ -29,7 +29,7 @@ class ImageCase:
     def model(self, **changes):
         return self.estimator(**TINY | self.arguments | changes)
 
-    def X(self, images):
+    def wrap(self, images):
         """Bring images into the form that ImagesWithContext gives them, where that is asked."""
         if not self.structured:
             return images

@@ -60,7 +60,7 @@ def test_every_parameter_is_documented_with_its_default(case):
 
 def test_fitted_attributes_are_documented(case, make_images):
     X, y = make_images()
-    model = case.model().fit(case.X(X), y)
+    model = case.model().fit(case.wrap(X), y)
     fitted = {name for name in vars(model) if name.endswith("_")}
     documented = set(re.findall(r"^(\w+_) : ", inspect.getdoc(case.estimator), flags=re.MULTILINE))
     assert fitted <= documented
@@ -107,7 +107,7 @@ def test_unfitted_raises(case, make_images):
     X, _ = make_images(2)
     for method in ("predict", "predict_proba"):
         with pytest.raises(NotFittedError):
-            getattr(case.model(), method)(case.X(X))
+            getattr(case.model(), method)(case.wrap(X))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_unfitted_raises(case, make_images):
 )
 def test_labels_come_back_as_they_went_in(case, make_images, labels):
     X, y = make_images(n_classes=len(labels), labels=labels)
-    X = case.X(X)
+    X = case.wrap(X)
     model = case.model().fit(X, y)
     assert_array_equal(model.classes_, np.array(sorted(labels)))
     predicted = model.predict(X)
@@ -140,15 +140,15 @@ def test_labels_come_back_as_they_went_in(case, make_images, labels):
 
 def test_predictions_are_deterministic(case, make_images):
     X, y = make_images()
-    model = case.model().fit(case.X(X), y)
-    first = model.predict_proba(case.X(X))
+    model = case.model().fit(case.wrap(X), y)
+    first = model.predict_proba(case.wrap(X))
     torch.manual_seed(5)
-    assert_array_equal(model.predict_proba(case.X(X)), first)
+    assert_array_equal(model.predict_proba(case.wrap(X)), first)
 
 
 def test_random_state_decides_everything(case, make_images):
     X, y = make_images()
-    X = case.X(X)
+    X = case.wrap(X)
     first = case.model(spec_augment=0.5).fit(X, y)
     torch.manual_seed(77)
     np.random.seed(77)  # noqa: NPY002
@@ -171,7 +171,7 @@ def test_random_state_may_be_a_generator(convnext, make_images):
 
 def test_global_generators_stay_as_they_were(case, make_images):
     X, y = make_images()
-    X = case.X(X)
+    X = case.wrap(X)
     torch.manual_seed(1)
     np.random.seed(1)  # noqa: NPY002
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
@@ -186,7 +186,7 @@ def test_global_generators_stay_as_they_were(case, make_images):
 
 def test_fit_is_idempotent_and_changes_no_parameter(case, make_images):
     X, y = make_images()
-    X = case.X(X)
+    X = case.wrap(X)
     model = case.model()
     before = copy.deepcopy(model.get_params())
     assert model.fit(X, y) is model
@@ -197,7 +197,7 @@ def test_fit_is_idempotent_and_changes_no_parameter(case, make_images):
 
 def test_predicting_changes_nothing(case, make_images):
     X, y = make_images()
-    X = case.X(X)
+    X = case.wrap(X)
     model = case.model().fit(X, y)
     names, weights = set(vars(model)), weights_of(model)
     model.predict(X)
@@ -210,16 +210,16 @@ def test_predicting_changes_nothing(case, make_images):
 def test_refit_on_other_data_equals_a_fresh_fit(case, make_images):
     X, y = make_images()
     other, other_y = make_images(size=40, n_classes=3, labels=["a", "b", "c"])
-    model = case.model(early_stopping=True).fit(case.X(X), y, groups=np.arange(len(y)))
+    model = case.model(early_stopping=True).fit(case.wrap(X), y, groups=np.arange(len(y)))
     assert hasattr(model, "validation_patients_")
-    model.set_params(early_stopping=False).fit(case.X(other), other_y)
-    fresh = case.model().fit(case.X(other), other_y)
+    model.set_params(early_stopping=False).fit(case.wrap(other), other_y)
+    fresh = case.model().fit(case.wrap(other), other_y)
     assert vars(model).keys() == vars(fresh).keys()
     assert model.image_shape_ == (3, 40, 40)
     assert_array_equal(model.classes_, ["a", "b", "c"])
     assert_same_weights(model, fresh)
     with pytest.raises(ValueError, match=r"shape \(3, 32, 32\).*fitted on \(3, 40, 40\)"):
-        model.predict(case.X(X))
+        model.predict(case.wrap(X))
 
 
 def test_failed_refit_leaves_no_stale_model(convnext, make_images):
@@ -233,7 +233,7 @@ def test_failed_refit_leaves_no_stale_model(convnext, make_images):
 
 def test_rows_are_judged_alone(case, make_images):
     X, y = make_images()
-    X = case.X(X)
+    X = case.wrap(X)
     model = case.model().fit(X, y)
     whole = model.predict_proba(X)
     order = np.random.default_rng(0).permutation(len(X))
@@ -244,7 +244,7 @@ def test_rows_are_judged_alone(case, make_images):
 
 def test_pickle_joblib_and_deepcopy(case, make_images, tmp_path):
     X, y = make_images()
-    X = case.X(X)
+    X = case.wrap(X)
     model = case.model(early_stopping=True, optimizer="adam", lr_schedule="cosine")
     model.fit(X, y, groups=np.arange(len(y)))
     joblib.dump(model, tmp_path / "model.joblib")
@@ -264,7 +264,7 @@ def test_pickle_joblib_and_deepcopy(case, make_images, tmp_path):
 def test_pickle_holds_the_weights_and_not_the_training(case, make_images, early_stopping):
     X, y = make_images(96)
     model = case.model(early_stopping=early_stopping, optimizer="adam", max_epochs=1)
-    model.fit(case.X(X), y, groups=np.arange(len(y)))
+    model.fit(case.wrap(X), y, groups=np.arange(len(y)))
     n_bytes = sum(t.nbytes for t in model.net_.module_.state_dict().values())
     # Neither a second copy of the weights nor the images fit into what is allowed beyond them.
     assert len(pickle.dumps(model)) < n_bytes + 0.15 * X.nbytes

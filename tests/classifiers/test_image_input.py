@@ -11,7 +11,7 @@ from sklearn_dysarthria.exceptions import PatientError, RecordingWarning
 
 def test_read_only_and_memory_mapped(case, make_images, tmp_path):
     X, y = make_images()
-    X = case.X(X)
+    X = case.wrap(X)
     expected = case.model().fit(X, y).predict_proba(X)
     np.save(tmp_path / "X.npy", X)
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
@@ -27,16 +27,16 @@ def test_read_only_and_memory_mapped(case, make_images, tmp_path):
 def test_other_number_types(case, make_images, dtype):
     X, y = make_images()
     X = np.round(4 * X)
-    expected = case.model().fit(case.X(X), y).predict_proba(case.X(X))
-    given = case.X(X.astype(dtype))
+    expected = case.model().fit(case.wrap(X), y).predict_proba(case.wrap(X))
+    given = case.wrap(X.astype(dtype))
     assert_array_equal(case.model().fit(given, y).predict_proba(given), expected)
 
 
 def test_bytes(case, make_images):
     X, y = make_images()
     X = np.clip(40 * X + 100, 0, 255).astype(np.uint8)
-    model = case.model(lr=1e-4).fit(case.X(X), y)
-    assert np.isfinite(model.predict_proba(case.X(X))).all()
+    model = case.model(lr=1e-4).fit(case.wrap(X), y)
+    assert np.isfinite(model.predict_proba(case.wrap(X))).all()
 
 
 def test_non_contiguous_views_and_lists(convnext, make_images):
@@ -64,10 +64,10 @@ def test_other_types_are_refused(convnext):
 def test_no_rows(case, make_images):
     X, y = make_images()
     with pytest.raises(ValueError, match="0 images; a minimum of 1"):
-        case.model().fit(case.X(X[:0]), y[:0])
-    model = case.model().fit(case.X(X), y)
+        case.model().fit(case.wrap(X[:0]), y[:0])
+    model = case.model().fit(case.wrap(X), y)
     with pytest.raises(ValueError, match="0 images; a minimum of 1"):
-        model.predict(case.X(X[:0]))
+        model.predict(case.wrap(X[:0]))
 
 
 def test_images_too_small_for_the_backbone(convnext, make_images):
@@ -79,12 +79,12 @@ def test_images_too_small_for_the_backbone(convnext, make_images):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_spoilt_pixels(case, make_images, value):
     X, y = make_images()
-    model = case.model().fit(case.X(X), y)
+    model = case.model().fit(case.wrap(X), y)
     X[4, 1, 5, 5] = value
     X[7, 2] = value
     for call in (model.predict, lambda given: case.model().fit(given, y)):
         with pytest.raises(ValueError, match=r"X contains NaN or infinity inside rows \[4, 7\]"):
-            call(case.X(X))
+            call(case.wrap(X))
 
 
 def test_opposite_infinities_and_float32_overflow(convnext, make_images):
@@ -98,7 +98,7 @@ def test_opposite_infinities_and_float32_overflow(convnext, make_images):
 
 def test_failed_rows_are_left_out_of_the_fit(case, make_images):
     X, y = make_images()
-    given = case.X(X)
+    given = case.wrap(X)
     bad = np.array([2, 9])
     spoilt = given.copy()
     if case.structured:
@@ -118,7 +118,7 @@ def test_failed_rows_are_left_out_of_the_fit(case, make_images):
 
 def test_failed_rows_at_prediction(case, make_images):
     X, y = make_images()
-    given = case.X(X)
+    given = case.wrap(X)
     model = case.model().fit(given, y)
     spoilt = given.copy()
     if case.structured:
@@ -214,7 +214,7 @@ def test_noise_takes_the_image_out_of_a_structured_array(noise_case, make_images
     assert_array_equal(noise_case.model().fit(both, y).predict_proba(both), expected)
 
 
-def test_fit_trains_on_views_of_X(case, make_images, monkeypatch):
+def test_fit_trains_on_views_of_the_input(case, make_images, monkeypatch):
     from sklearn_dysarthria.classifiers import _base
 
     seen = []
@@ -226,7 +226,7 @@ def test_fit_trains_on_views_of_X(case, make_images, monkeypatch):
 
     monkeypatch.setattr(_base, "Rows", Spy)
     X, y = make_images()
-    X = case.X(X)
+    X = case.wrap(X)
     X[0:1] = X[1:2]
     case.model(oversample={1: 5}).fit(X, y)
     for arrays in seen:

@@ -16,7 +16,7 @@ LABELS = np.repeat(["ALS", "HC"], 24)
 
 
 @pytest.fixture
-def X():
+def X():  # noqa: N802
     rng = np.random.default_rng(0)
     return rng.normal(size=(48, 5)) + (LABELS == "HC")[:, None]
 

@@ -40,8 +40,8 @@ def small(cache, **parameters):
     return LogMelDeltaImages(cache=cache, **(SMALL | parameters))
 
 
-@pytest.fixture
-def X():
+@pytest.fixture(name="X")
+def table():
     rng = np.random.default_rng(0)
     audio = pd.Series(list(rng.uniform(-1, 1, size=(6, 4000)).astype(np.float32)), dtype=object)
     tasks = ["phonationA", "rhythmPA"] * 3
@@ -66,7 +66,9 @@ def entries(folder):
     return sorted(folder.rglob("output.pkl"))
 
 
-@pytest.mark.parametrize("kind", [str, lambda path: path, lambda path: joblib.Memory(path, verbose=0)])
+@pytest.mark.parametrize(
+    "kind", [str, lambda path: path, lambda path: joblib.Memory(path, verbose=0)]
+)
 def test_second_pass_reads_nothing(X, tmp_path, reads, kind):
     transformer = small(kind(tmp_path))
     first = transformer.fit_transform(X)
@@ -289,7 +291,7 @@ def test_an_interrupt_leaves_a_sound_cache(X, tmp_path, reads, monkeypatch, when
 
 
 def test_clone_pickle_and_parameters(X, tmp_path, reads):
-    memory = joblib.Memory(tmp_path, verbose=0)
+    memory = joblib.Memory(str(tmp_path), verbose=0)
     for cache in (str(tmp_path), tmp_path, memory):
         transformer = small(cache)
         assert transformer.get_params()["cache"] is cache
@@ -310,10 +312,12 @@ def test_grid_search_extracts_each_recording_once(X, tmp_path, reads):
     assert sorted(reads) == list(X.index)
 
 
-def test_other_code_with_the_same_name_does_not_clear_the_folder(X, tmp_path):
+def test_paths_and_strings_name_the_same_folder_and_spare_what_is_in_it(X, tmp_path):
     small(tmp_path).transform(X)
     mine = tmp_path / "joblib" / "mine.txt"
     mine.write_text("kept")
+    small(str(tmp_path)).transform(X)
+    assert len(entries(tmp_path)) == 6
     small(tmp_path, n_mels=9).transform(X)
     assert mine.exists()
     assert len(entries(tmp_path)) == 12

@@ -7,8 +7,6 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.exceptions import NotFittedError
-from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dysarthria import LogMelDeltaImages
@@ -30,8 +28,8 @@ def small(**parameters):
     return LogMelDeltaImages(**(SMALL | parameters))
 
 
-@pytest.fixture
-def X():
+@pytest.fixture(name="X")
+def table():
     rng = np.random.default_rng(0)
     tasks = ["phonationA", "rhythmPA", "phonationI", "cough"]
     audio = pd.Series(list(rng.normal(size=(4, 4000)).astype(np.float32)), dtype=object)
@@ -97,13 +95,10 @@ def X():
 )
 def test_absurd_parameters_are_told_by_fit_and_by_transform(X, parameters):
     transformer = small(**parameters)
-    (name,) = set(parameters) - {"channels"} or {"channels"} if len(parameters) == 1 else (None,)
+    named = r"The band from|" + "|".join(parameters)
     for method in (transformer.fit, transformer.transform, transformer.fit_transform):
-        with pytest.raises(ValueError, match=".") as caught:
+        with pytest.raises(ValueError, match=named):
             method(X)
-        assert not isinstance(caught.value, RecordingWarning)
-        if isinstance(caught.value, InvalidParameterError) and name:
-            assert repr(name) in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +123,6 @@ def test_stateless():
     transformer = LogMelDeltaImages()
     assert not transformer.__sklearn_tags__().requires_fit
     check_is_fitted(transformer)
-    assert NotFittedError  # the above does not raise it
 
 
 def test_default_band_is_everything_and_fmin_fmax_choose(X):
@@ -165,7 +159,7 @@ def test_unknown_task_names_the_row(X, task):
 
 def test_unknown_task_names_the_file(tmp_path):
     X = pd.DataFrame({"audio": [tmp_path / "cough.wav"], "task": ["cough"]})
-    with pytest.raises(UnknownTaskError, match="cough.wav"):
+    with pytest.raises(UnknownTaskError, match=r"cough\.wav"):
         small(freq_ranges={"phonation": (50, 4000)}).transform(X)
 
 

@@ -51,8 +51,8 @@ class Majority(ClassifierMixin, BaseEstimator):
         return np.full(len(X), self.classes_[0])
 
 
-@pytest.fixture
-def X():
+@pytest.fixture(name="X")
+def table():
     rng = np.random.default_rng(0)
     audio = [scale * rng.uniform(-1, 1, size=4000) for scale in (0.1, 0.2, 0.4, 0.6, 0.8, 1.0)]
     return pd.DataFrame({"audio": pd.Series(audio, dtype=object), "sample_rate": 8000})
@@ -163,12 +163,10 @@ def test_misuse(X):
     for absurd in (None, "images", 3):
         for model in (ImagesWithContext(absurd, Loudness()), ImagesWithContext(small(), absurd)):
             for method in (model.fit, model.fit_transform):
-                with pytest.raises(ValueError, match="images|context"):
+                with pytest.raises(ValueError, match=r"images|context"):
                     method(X)
     with pytest.raises(ValueError, match="context"):
         ImagesWithContext(small(), small()).fit(X).transform(X)
-    with pytest.raises(ValueError, match="images"):
-        ImagesWithContext(Loudness(), Loudness()).fit(X).transform(X)
 
 
 def test_pickle_repr_and_table(X):
