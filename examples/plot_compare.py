@@ -32,7 +32,7 @@ from sklearn_dysarthria.report import METHODS, build_methods
 
 N_PATIENTS = 24
 
-X, y = make_dysarthric_speech(n_patients=N_PATIENTS, difficulty="easy", random_state=0)
+X, y = make_dysarthric_speech(n_patients=N_PATIENTS, difficulty="medium", random_state=0)
 X[["patient", "task", "sample_rate", "sex", "age", "device"]].head()
 
 # %%
@@ -103,7 +103,7 @@ predictions.head()
 compared = predictions[predictions["method"].isin(METHODS)]
 by_method = compared.groupby("method", sort=False)
 
-fig, panels = plt.subplots(1, len(METHODS), figsize=(11, 3.2), layout="constrained")
+fig, panels = plt.subplots(1, len(METHODS), figsize=(11, 3.3), layout="constrained")
 for ax, (name, made) in zip(panels, by_method, strict=True):
     ConfusionMatrixDisplay.from_predictions(
         made["truth"],
@@ -111,13 +111,15 @@ for ax, (name, made) in zip(panels, by_method, strict=True):
         display_labels=["healthy", "dysarthric"],
         cmap="Blues",
         colorbar=False,
+        im_kw={"vmin": 0, "vmax": N_PATIENTS / 2},
         ax=ax,
     )
     ax.tick_params("y", labelrotation=90)
     plt.setp(ax.get_yticklabels(), va="center")
-    ax.set_title(name, fontsize=10)
+    ax.set(title=name, xlabel="", ylabel="")
     ax.label_outer()
-fig.suptitle("Patients, out of fold")
+fig.supxlabel("decision", fontsize=10)
+fig.supylabel("truth", fontsize=10)
 
 # %%
 # ROC curves

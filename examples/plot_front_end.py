@@ -78,9 +78,9 @@ for ax in axes[-1]:
 fig.suptitle("Waveform (scaled to its peak) and what EnergyVAD keeps (shaded)")
 
 # %%
-# The shaded part of the dysarthric /pa/ repetitions holds fewer and less regular syllables.  With
-# ``mode="trim"``, the default, pauses between syllables stay in: their rhythm is what the task is
-# about.  ``mode="split"`` would cut them out.
+# In the dysarthric speaker's repetitions, the syllables follow each other more slowly and less
+# regularly.  With ``mode="trim"``, the default, the pauses between them stay in: rhythm is what
+# the task is about.  ``mode="split"`` would cut them out.
 #
 # :func:`~sklearn_dysarthria.load_waveform` is the one way from a row to samples, and cuts the
 # segments:

@@ -145,9 +145,9 @@ scores = pd.DataFrame(image_search.cv_results_).pivot(
 )
 
 fig, ax = plt.subplots(figsize=(5.4, 2.8), layout="constrained")
-drawn = ax.imshow(scores, cmap="viridis", vmin=0.4, vmax=1, aspect="auto")
+drawn = ax.imshow(scores, cmap="RdBu", vmin=0, vmax=1, aspect="auto")
 for (i, j), score in np.ndenumerate(scores.to_numpy()):
-    ax.text(j, i, f"{score:.2f}", ha="center", va="center", color="w" if score < 0.75 else "k")
+    ax.text(j, i, f"{score:.2f}", ha="center", va="center")
 ax.set_xticks(range(scores.shape[1]), [f"{lr:g}" for lr in scores.columns])
 ax.set_yticks(range(scores.shape[0]), scores.index)
 ax.set(xlabel="learning rate of the head", ylabel="representation")
@@ -155,6 +155,9 @@ ax.set_title("Random ConvNeXt and a generated head", fontsize=11)
 fig.colorbar(drawn, label="balanced accuracy\n(patients)")
 
 # %%
+# White is chance.  With few patients and a backbone that was never trained, a score on either
+# side of it is no news.
+#
 # A search is a model like any other: ``image_search.best_estimator_`` is fitted on all of ``X``
 # with the best parameters, goes from recordings to decisions about patients, and tells how they
 # came about.

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
+
+_ITEMS_PER_PROCESS = 16
 
 
-def progress_bar(iterable: Iterable[Any], *, total: int, desc: str, verbose: int) -> Iterable[Any]:
-    """Wrap an iterable in a tqdm bar on standard error when ``verbose`` is positive."""
+@contextmanager
+def _bar(total: int, desc: str, verbose: int) -> Iterator[Callable[[], Any]]:
+    """Yield what advances the bar by one."""
     if not verbose:
-        return iterable
+        yield lambda: None
+        return
     from tqdm.auto import tqdm
 
-    return tqdm(iterable, total=total, desc=desc, leave=verbose > 1)
+    with tqdm(total=total, desc=desc, leave=verbose > 1) as bar:
+        yield bar.update
+
+
+def progress_bar(iterable: Iterable[Any], *, total: int, desc: str, verbose: int) -> Iterator[Any]:
+    """Pass an iterable on, with a bar on standard error when ``verbose`` is positive."""
+    with _bar(total, desc, verbose) as advance:
+        for item in iterable:
+            yield item
+            advance()
 
 
 def parallel_map(
@@ -42,21 +55,25 @@ def parallel_map(
     desc : str
         Label of the bar.
     until : callable, optional
-        Ends the work early, at the first result (in the order of the items) for which it is true.
+        Ends the work early, soon after a result for which it is true.
 
     Returns
     -------
     list
-        One result per item, up to and including the one that ended the work.
+        One result per item; only those of the first items if the work ended early.
     """
-    results = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(function)(i) for i in items)
-    done = []
-    for result in progress_bar(results, total=len(items), desc=desc, verbose=verbose):
-        done.append(result)
-        if until is not None and until(result):
-            with warnings.catch_warnings():
-                # joblib warns about results that nobody will read; here that is the point.
-                warnings.simplefilter("ignore")
-                results.close()
-            break
+    done: list[Any] = []
+    # Blocks, so that ending early means not starting the next one: closing a running generator
+    # instead would leave joblib's threads to complain about results that nobody reads.
+    processes = effective_n_jobs(n_jobs)
+    block = 1 if processes == 1 else _ITEMS_PER_PROCESS * processes
+    size = block if until is not None else max(1, len(items))
+    with _bar(len(items), desc, verbose) as advance:
+        for start in range(0, len(items), size):
+            calls = (delayed(function)(item) for item in items[start : start + size])
+            for result in Parallel(n_jobs=n_jobs, return_as="generator")(calls):
+                done.append(result)
+                advance()
+            if until is not None and any(map(until, done[start:])):
+                break
     return done

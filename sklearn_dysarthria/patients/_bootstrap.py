@@ -150,7 +150,7 @@ def _rows_by_patient(patients: np.ndarray, rounds: np.ndarray) -> list[list[np.n
 
 def check_draws(confidence: Any, n_resamples: Any) -> None:
     """Raise ValueError unless an interval of this coverage can be drawn this often."""
-    if not (isinstance(confidence, Real) and 0 < confidence < 1):
+    if not isinstance(confidence, Real) or not 0 < float(confidence) < 1:
         raise ValueError(f"confidence={confidence!r} must be between 0 and 1.")
     if not isinstance(n_resamples, Integral) or n_resamples < 1:
         raise ValueError(f"n_resamples={n_resamples!r} must be an integer of 1 or more.")

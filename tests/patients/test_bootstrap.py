@@ -57,9 +57,7 @@ def test_against_scipy():
     rng = np.random.default_rng(0)
     values = rng.normal(size=60)
     truth = np.zeros(60, int)  # with one class, strata do not matter
-    mine = patient_bootstrap(
-        lambda _, v: v.mean(), truth, values, n_resamples=1500, random_state=0
-    )
+    mine = patient_bootstrap(lambda _, v: v.mean(), truth, values, n_resamples=1500, random_state=0)
     scipy = stats.bootstrap(
         (values,), np.mean, method="percentile", n_resamples=1500, rng=rng
     ).confidence_interval

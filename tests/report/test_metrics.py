@@ -35,6 +35,7 @@ def expected(truth, answers, n_classes, positive):
         ill = truth == code
         if ill.any():
             recall.append(reference.recall_score(ill, predicted == code))
+        if 0 < ill.sum() < len(ill):
             area.append(auc_within_folds(ill, scores[:, code], fold))
         if not ill.all():
             specificity.append(reference.recall_score(~ill, predicted != code))
