@@ -57,6 +57,7 @@ sphinx_gallery_conf = {
     ),
     "image_scrapers": ("matplotlib",),
     "abort_on_example_error": True,
+    "capture_repr": ("_repr_html_",),
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("sklearn_dysarthria",),
     "download_all_examples": False,

@@ -21,8 +21,8 @@ nothing else and can be compared on the same folds.
 # ----------------------
 #
 # ``weights`` takes the name of published weights or a file, which must hold every tensor of the
-# backbone under torchvision's name.  Here the file is made on the spot: random values whose
-# variance keeps the signal alive through all layers, so that a frozen AlexNet gives the head
+# backbone under torchvision's name.  Here the file is made on the spot: random values of a
+# variance that carries some signal through all layers, so that a frozen AlexNet gives the head
 # something to work with.  A file with pretrained weights is used in the same way, and needs no
 # network.
 
@@ -53,7 +53,7 @@ torch.manual_seed(0)
 tensors = build_backbone("alexnet").torchvision_state_dict()
 for name, tensor in tensors.items():
     if name.endswith("weight"):
-        torch.nn.init.kaiming_normal_(tensor, nonlinearity="relu")
+        torch.nn.init.kaiming_normal_(tensor, nonlinearity="linear")
     else:
         torch.nn.init.zeros_(tensor)
 torch.save(tensors, weights)
@@ -62,7 +62,7 @@ torch.save(tensors, weights)
 # The variants
 # ------------
 
-N_PATIENTS, EPOCHS = 18, 8
+N_PATIENTS, EPOCHS = 18, 12
 X, y = make_dysarthric_speech(n_patients=N_PATIENTS, difficulty="easy", random_state=0)
 
 cache = Path(scratch.name, "cache")
@@ -141,15 +141,16 @@ ax.set(xlim=(0, 1.02), ylim=(-0.5, len(shown) - 0.5), xlabel="balanced accuracy 
 ax.legend(loc="lower left", fontsize=9)
 
 # %%
-# With this many patients and this little training, the intervals are as wide as the differences
-# between the variants are small.  A claim that a head is better needs a real corpus, pretrained
-# weights, and repeated folds; the code stays the same.
+# With so few patients the intervals are wide, and the networks are hardly trained.  A claim that a
+# head is better needs a real corpus, pretrained weights, and repeated folds; the code stays the
+# same.
 #
 # Learning curves
 # ---------------
 #
-# ``history_`` is a table with one row per epoch.  Fitted to all recordings, the heads learn at
-# different speeds:
+# ``history_`` is a table with one row per epoch; here, of the variants fitted to all recordings.
+# Every batch is trained under another draw of C, which makes the loss of a head generated from
+# noise less steady than that of a dense one.
 
 fig, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
 fitted = {name: clone(variant).fit(X, y) for name, variant in variants.items()}
@@ -157,7 +158,7 @@ for name, variant in fitted.items():
     ax.plot(variant["classify"].history_["train_loss"], marker=".", label=name)
 ax.axhline(np.log(2), color="grey", linestyle=":", label="guessing")
 ax.set(xlabel="epoch", ylabel="training loss (cross entropy)")
-ax.legend(fontsize=9)
+ax.legend(loc="center right", fontsize=9)
 
 # %%
 # What noise in the head means at prediction
