@@ -79,7 +79,7 @@ result.table.rename_axis(None)
 # %%
 # Each cell is the figure over patients and its 95 % interval.  Read the intervals first: with so
 # few patients they are wide, and two methods whose intervals overlap this much have not been told
-# apart.  ``majority class`` always answers with the most frequent class of the training fold.
+# apart.  ``majority class`` always answers with the class that most training patients have.
 # ``chance`` is the mean of random guessers who know the class proportions, and the range in which
 # 95 % of them end up; a method inside that range has shown nothing yet.
 #
@@ -94,13 +94,12 @@ for name, value in result.settings.items():
 #
 # ``result.predictions`` holds every out-of-fold decision, one row per method and patient:
 
-predictions = result.predictions.astype({"truth": int, "prediction": int})
-predictions.head()
+result.predictions.head()
 
 # %%
 # From it, any figure can be drawn, counting patients rather than recordings.
 
-compared = predictions[predictions["method"].isin(METHODS)]
+compared = result.predictions[result.predictions["method"].isin(METHODS)]
 by_method = compared.groupby("method", sort=False)
 
 fig, panels = plt.subplots(1, len(METHODS), figsize=(11, 3.3), layout="constrained")

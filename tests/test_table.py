@@ -94,7 +94,7 @@ def test_list_of_equally_long_arrays_keeps_its_rows():
         np.array("a.wav"),
         np.array([["a.wav"]], dtype=object),
     ],
-    ids=repr,
+    ids=lambda X: type(X).__name__,
 )
 def test_not_a_table(X):
     for function in (as_table, check_recordings, lambda X: map_recordings(load_waveform, X)):

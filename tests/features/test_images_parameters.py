@@ -91,7 +91,7 @@ def table():
             )
         ],
     ],
-    ids=repr,
+    ids=lambda p: "-".join(map(str, p)),
 )
 def test_absurd_parameters_are_told_by_fit_and_by_transform(X, parameters):
     transformer = small(**parameters)
