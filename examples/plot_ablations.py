@@ -152,13 +152,13 @@ ax.legend(loc="lower left", fontsize=9)
 # Every batch is trained under another draw of C, which makes the loss of a head generated from
 # noise less steady than that of a dense one.
 
-fig, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.4, 3.6), layout="constrained")
 fitted = {name: clone(variant).fit(X, y) for name, variant in variants.items()}
 for name, variant in fitted.items():
     ax.plot(variant["classify"].history_["train_loss"], marker=".", label=name)
 ax.axhline(np.log(2), color="grey", linestyle=":", label="guessing")
 ax.set(xlabel="epoch", ylabel="training loss (cross entropy)")
-ax.legend(loc="center right", fontsize=9)
+fig.legend(loc="outside right center", fontsize=9)
 
 # %%
 # What noise in the head means at prediction

@@ -24,8 +24,6 @@ line (see :doc:`/command_line`).
 import tempfile
 
 import matplotlib.pyplot as plt
-import numpy as np
-from sklearn.metrics import ConfusionMatrixDisplay, roc_curve
 
 from sklearn_dysarthria import compare, make_dysarthric_speech
 from sklearn_dysarthria.report import METHODS, build_methods
@@ -99,26 +97,7 @@ result.predictions.head()
 # %%
 # From it, any figure can be drawn, counting patients rather than recordings.
 
-compared = result.predictions[result.predictions["method"].isin(METHODS)]
-by_method = compared.groupby("method", sort=False)
-
-fig, panels = plt.subplots(1, len(METHODS), figsize=(11, 3.3), layout="constrained")
-for ax, (name, made) in zip(panels, by_method, strict=True):
-    ConfusionMatrixDisplay.from_predictions(
-        made["truth"],
-        made["prediction"],
-        display_labels=["healthy", "dysarthric"],
-        cmap="Blues",
-        colorbar=False,
-        im_kw={"vmin": 0, "vmax": N_PATIENTS / 2},
-        ax=ax,
-    )
-    ax.tick_params("y", labelrotation=90)
-    plt.setp(ax.get_yticklabels(), va="center")
-    ax.set(title=name, xlabel="", ylabel="")
-    ax.label_outer()
-fig.supxlabel("decision", fontsize=10)
-fig.supylabel("truth", fontsize=10)
+result.plot_confusion_matrices(plt.figure())
 
 # %%
 # ROC curves
@@ -127,24 +106,7 @@ fig.supylabel("truth", fontsize=10)
 # The scores of two folds come from two models and are not on one scale.  Curves, like the AUC in
 # the table, are therefore made within test folds; here they are averaged over the folds.
 
-grid = np.linspace(0, 1, 201)
-fig, ax = plt.subplots(figsize=(5, 4.6), layout="constrained")
-for name, made in by_method:
-    curves = []
-    for _, fold in made.groupby("fold"):
-        false, true, _ = roc_curve(fold["truth"] == result.positive, fold["score_1"])
-        curves.append(np.interp(grid, false, true))
-    area = result.scores.query("method == @name and metric == 'AUC'")["value"].item()
-    ax.plot([0, *grid], [0, *np.mean(curves, axis=0)], label=f"{name} (AUC {area:.2f})")
-ax.plot([0, 1], [0, 1], color="grey", linestyle=":", label="chance")
-ax.set(
-    xlabel="1 - specificity",
-    ylabel="sensitivity",
-    title="Mean over test folds",
-    xlim=(-0.02, 1.02),
-    ylim=(-0.02, 1.02),
-)
-ax.legend(loc="lower right", fontsize=9)
+result.plot_roc(plt.figure())
 
 # %%
 # ``result.save("comparison")`` writes the table as Markdown, both tables as CSV and these figures

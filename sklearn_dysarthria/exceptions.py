@@ -187,3 +187,7 @@ class BandwidthWarning(UserWarning):
 
 class SmallClassWarning(UserWarning):
     """A class has too few patients for its figures to mean much."""
+
+
+class PatientLeakWarning(UserWarning):
+    """A patient may be on both sides of a split, so that a score would flatter the model."""

@@ -75,6 +75,7 @@ def test_synthetic_corpus_into_a_relative_folder(run, tmp_path):
     assert files == [
         "comparison.md",
         "confusion_matrices.png",
+        "intervals.png",
         "predictions.csv",
         "roc.png",
         "scores.csv",

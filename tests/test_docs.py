@@ -2,6 +2,7 @@
 
 import doctest
 import re
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -32,6 +33,7 @@ def _with_snippets():
 @pytest.mark.parametrize("page", _with_snippets(), ids=lambda page: page.name)
 def test_snippets_print_what_the_page_shows(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     test = doctest.DocTestParser().get_doctest(_snippets(page), {}, page.name, str(page), 0)
     report = []
     with warnings.catch_warnings():

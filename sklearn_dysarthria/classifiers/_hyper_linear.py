@@ -85,7 +85,7 @@ class HyperLinearClassifier(TorchClassifier):
         Epochs trained.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, when `X` is a DataFrame with string column names.
 
     Notes

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dysarthria.exceptions import PatientError, RecordingWarning
 from sklearn_dysarthria.patients._base import PatientClassifier, scores_by_class
+from sklearn_dysarthria.patients._leaks import TrainingPatients, split_searches_by_patient
 from sklearn_dysarthria.patients._routing import groups_for_fit
 from sklearn_dysarthria.recordings import as_table, column, patient_ids
 
@@ -38,6 +39,8 @@ class PatientFeaturesClassifier(MetaEstimatorMixin, PatientClassifier):
         Labels in order.
     tasks_ : list of str
         Tasks in the order of their blocks.
+    training_patients_ : object
+        Hashes of the training patients and their recordings.
 
     See Also
     --------
@@ -88,17 +91,20 @@ class PatientFeaturesClassifier(MetaEstimatorMixin, PatientClassifier):
         MissingColumnError
             A row has no patient or no task.
         """
-        table, _, label_of = self._training_table(X, y)
+        table, patients, label_of = self._training_table(X, y)
         classes = np.unique(np.asarray(y))
         self.tasks_ = sorted(set(column(table, "task", "to put tasks side by side")))
-        self.transformer_ = clone(self.transformer).fit(table, y)
+        transformer = clone(self.transformer)
+        split_searches_by_patient(transformer)
+        self.transformer_ = transformer.fit(table, y)
         features = self._patient_features(table)
         labels = label_of.reindex(features.index).to_numpy().astype(classes.dtype)
         classifier = clone(self.classifier)
-        patients = groups_for_fit(classifier, features.index.to_numpy())
-        self.classifier_ = classifier.fit(features.to_numpy(), labels, **patients)
+        groups = groups_for_fit(classifier, features.index.to_numpy())
+        self.classifier_ = classifier.fit(features.to_numpy(), labels, **groups)
         known = getattr(self.classifier_, "classes_", None)
         self.classes_ = classes if known is None else known
+        self.training_patients_ = TrainingPatients(table, patients)
         return self
 
     def predict_patients(self, X):
@@ -122,7 +128,9 @@ class PatientFeaturesClassifier(MetaEstimatorMixin, PatientClassifier):
             None of a patient's recordings could be used.
         """
         check_is_fitted(self, "classifier_")
-        features = self._patient_features(as_table(X))
+        table = as_table(X)
+        features = self._patient_features(table)
+        self.training_patients_.warn_about(table, patient_ids(table))
         decided = pd.DataFrame(index=features.index)
         decided["prediction"] = self.classifier_.predict(features.to_numpy())
         method = self._score_method()

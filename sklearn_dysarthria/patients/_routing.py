@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils.metadata_routing import get_routing_for_object
 
 
@@ -39,7 +40,7 @@ def _argument_names(estimator: Any) -> list[str]:
         if last is None or isinstance(last, str):
             return []
         return [f"{name}__{inner}" for inner in _argument_names(last)]
-    if hasattr(estimator, "cv") and hasattr(estimator, "estimator"):
+    if isinstance(estimator, BaseSearchCV):
         # A search keeps `groups` for its splitter and hands everything else to its estimator.
         return ["groups", *(n for n in _argument_names(estimator.estimator) if n != "groups")]
     return ["groups"] if "groups" in inspect.signature(estimator.fit).parameters else []

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dysarthria.exceptions import PatientError, RecordingWarning
 from sklearn_dysarthria.patients._base import PatientClassifier, scores_by_class
+from sklearn_dysarthria.patients._leaks import TrainingPatients, split_searches_by_patient
 from sklearn_dysarthria.patients._routing import groups_for_fit
 from sklearn_dysarthria.recordings import as_table, patient_ids
 
@@ -41,6 +42,8 @@ class PatientVotingClassifier(MetaEstimatorMixin, PatientClassifier):
         The fitted recording-level model.
     classes_ : ndarray of shape (n_classes,)
         Labels in order.
+    training_patients_ : object
+        Hashes of the training patients and their recordings.
 
     See Also
     --------
@@ -57,6 +60,11 @@ class PatientVotingClassifier(MetaEstimatorMixin, PatientClassifier):
     vote, so that its ranking of patients is not limited to a few shares of votes; after a hard
     vote its largest entry need not be the predicted class.  An `estimator` with nothing but
     ``predict`` yields shares of votes instead.
+
+    A search inside `estimator` whose ``cv`` is a number, or left out, gets as many folds of
+    patients (:class:`~sklearn_dysarthria.StratifiedPatientKFold`).  Predicting for a training
+    patient from other recordings than those trained on, as a cross-validation by rows does,
+    draws a :class:`~sklearn_dysarthria.exceptions.PatientLeakWarning`.
 
     Recordings that could not be used (rows of NaN, from ``on_error="nan"``) have no vote, with
     one warning that lists them; a patient left without any is an error.
@@ -107,10 +115,12 @@ class PatientVotingClassifier(MetaEstimatorMixin, PatientClassifier):
         """
         table, patients, _ = self._training_table(X, y)
         estimator = clone(self.estimator)
+        split_searches_by_patient(estimator)
         self.estimator_ = estimator.fit(table, y, **groups_for_fit(estimator, patients))
         # A model that left failed recordings out may know fewer classes than there are labels.
         known = getattr(self.estimator_, "classes_", None)
         self.classes_ = np.unique(np.asarray(y)) if known is None else known
+        self.training_patients_ = TrainingPatients(table, patients)
         return self
 
     def predict_patients(self, X):
@@ -137,6 +147,7 @@ class PatientVotingClassifier(MetaEstimatorMixin, PatientClassifier):
         check_is_fitted(self, "estimator_")
         table = as_table(X)
         patients = patient_ids(table, "to decide per patient")
+        self.training_patients_.warn_about(table, patients)
         predicted, scores = self._recording_votes(table, patients)
         names = pd.unique(patients)
         rows = [self._decide(predicted[patients == p], scores[patients == p]) for p in names]

@@ -29,9 +29,9 @@ from sklearn_dysarthria.report._methods import (
     build_methods,
     check_methods,
 )
-from sklearn_dysarthria.report._metrics import METRICS, PatientMetrics, chance_level
+from sklearn_dysarthria.report._metrics import CHANCE, METRICS, PatientMetrics, chance_level
 
-MAJORITY, CHANCE = "majority class", "chance"
+MAJORITY = "majority class"
 _HEALTHY = {"hc", "healthy", "healthy control", "control", "ct", "no", "normal", "false"}
 
 

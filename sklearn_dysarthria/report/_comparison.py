@@ -76,22 +76,83 @@ class Comparison:
         Returns
         -------
         list of Path
-            ``comparison.md``, ``scores.csv``, ``predictions.csv``, ``confusion_matrices.png``
-            and, for two classes, ``roc.png``.
+            ``comparison.md``, ``scores.csv``, ``predictions.csv``, ``intervals.png``,
+            ``confusion_matrices.png`` and, for two classes, ``roc.png``.
         """
-        from sklearn_dysarthria.report._figures import plot_confusion_matrices, plot_roc
-
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "comparison.md").write_text(self.to_markdown(), encoding="utf-8")
         self.scores.to_csv(folder / "scores.csv", index=False)
         self.predictions.to_csv(folder / "predictions.csv", index=False)
-        names = ["comparison.md", "scores.csv", "predictions.csv", "confusion_matrices.png"]
-        plot_confusion_matrices(self).savefig(folder / names[-1], dpi=150)
+        figures = {
+            "intervals": self.plot_intervals,
+            "confusion_matrices": self.plot_confusion_matrices,
+        }
         if len(self.classes) == 2:
-            plot_roc(self).savefig(folder / "roc.png", dpi=150)
-            names.append("roc.png")
-        return [folder / name for name in names]
+            figures["roc"] = self.plot_roc
+        for name, draw in figures.items():
+            draw().savefig(folder / f"{name}.png", dpi=150)
+        written = ["comparison.md", "scores.csv", "predictions.csv"]
+        return [folder / name for name in [*written, *(f"{name}.png" for name in figures)]]
+
+    def plot_intervals(self, figure: Any = None) -> Any:
+        """Draw every method's figures with their intervals.
+
+        Parameters
+        ----------
+        figure : matplotlib.figure.Figure, optional
+            Where to draw; None makes a figure that pyplot does not know.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            One panel for the balanced accuracy and one for the AUC.
+        """
+        from sklearn_dysarthria.report import _figures
+
+        return _figures.plot_intervals(self, figure)
+
+    def plot_confusion_matrices(self, figure: Any = None) -> Any:
+        """Draw one confusion matrix per method, in patients.
+
+        Parameters
+        ----------
+        figure : matplotlib.figure.Figure, optional
+            Where to draw; None makes a figure that pyplot does not know.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Repetitions are averaged; the numbers are patients, the colours shares of the true
+            class.
+        """
+        from sklearn_dysarthria.report import _figures
+
+        return _figures.plot_confusion_matrices(self, figure)
+
+    def plot_roc(self, figure: Any = None) -> Any:
+        """Draw the ROC curve of every method, for two classes.
+
+        Parameters
+        ----------
+        figure : matplotlib.figure.Figure, optional
+            Where to draw; None makes a figure that pyplot does not know.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Curves within test folds, averaged, as the AUC in the table is within folds.
+
+        Raises
+        ------
+        ValueError
+            There are more than two classes.
+        """
+        from sklearn_dysarthria.report import _figures
+
+        if len(self.classes) != 2:
+            raise ValueError(f"A ROC curve is for two classes; here are {len(self.classes)}.")
+        return _figures.plot_roc(self, figure)
 
 
 def _in_cell(text: Any) -> str:

@@ -9,20 +9,63 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix, roc_curve
 
+from sklearn_dysarthria.report._metrics import CHANCE
+
 if TYPE_CHECKING:
     from sklearn_dysarthria.report._comparison import Comparison
 
 
 _PANELS_PER_ROW = 3
+_SHOWN = ("balanced accuracy", "AUC")
 
 
-def plot_confusion_matrices(comparison: Comparison) -> Figure:
+def plot_intervals(comparison: Comparison, figure: Figure | None = None) -> Figure:
+    """Draw every method's figures with their intervals.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        What to draw.
+    figure : matplotlib.figure.Figure, optional
+        Where to draw; None makes a figure that pyplot does not know.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel for the balanced accuracy and one for the AUC; the band is the range of random
+        guessers.
+    """
+    scores = comparison.scores
+    methods = [m for m in dict.fromkeys(scores["method"]) if m != CHANCE]
+    figure = _prepared(figure, (7.2, 1.3 + 0.32 * len(methods)))
+    panels = figure.subplots(1, len(_SHOWN), sharey=True)
+    places = np.arange(len(methods))
+    for axes, metric in zip(panels, _SHOWN, strict=True):
+        made = scores[scores["metric"] == metric].set_index("method")
+        figures = made.loc[methods]
+        if CHANCE in made.index:
+            axes.axvspan(*made.loc[CHANCE, ["low", "high"]], color="0.92")
+        reach = [figures["value"] - figures["low"], figures["high"] - figures["value"]]
+        axes.errorbar(figures["value"], places, xerr=reach, fmt="o", capsize=3)
+        axes.set(xlim=(-0.02, 1.02), xlabel=metric)
+        axes.grid(axis="x", alpha=0.3)
+    panels[0].set_yticks(places, [_wrapped(method, 30) for method in methods])
+    panels[0].invert_yaxis()
+    figure.suptitle(
+        "Patients, out of fold; the grey band is where random guessers end up", fontsize=9
+    )
+    return figure
+
+
+def plot_confusion_matrices(comparison: Comparison, figure: Figure | None = None) -> Figure:
     """Draw one confusion matrix per method, in patients per repetition.
 
     Parameters
     ----------
     comparison : Comparison
         What to draw.
+    figure : matplotlib.figure.Figure, optional
+        Where to draw; None makes a figure that pyplot does not know.
 
     Returns
     -------
@@ -36,7 +79,7 @@ def plot_confusion_matrices(comparison: Comparison) -> Figure:
     # Room for the names of the classes, whose length decides about readability.
     edge = max(2.6, 0.62 * len(names) + 0.075 * max(map(len, "\n".join(names).split("\n"))) + 0.9)
     size = (edge * n_columns + 0.4, edge * n_rows + 0.5)
-    figure = Figure(figsize=size, layout="constrained")
+    figure = _prepared(figure, size)
     panels = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True).ravel()
     for axes, method in zip(panels, methods, strict=False):
         _draw_matrix(axes, comparison, method, names)
@@ -45,6 +88,14 @@ def plot_confusion_matrices(comparison: Comparison) -> Figure:
     figure.suptitle("Patients, out of fold", fontsize=11)
     figure.supxlabel("predicted class", fontsize=10)
     figure.supylabel("true class", fontsize=10)
+    return figure
+
+
+def _prepared(figure: Figure | None, size: tuple[float, float]) -> Figure:
+    if figure is None:
+        return Figure(figsize=size, layout="constrained")
+    figure.set_size_inches(size)
+    figure.set_layout_engine("constrained")
     return figure
 
 
@@ -73,13 +124,17 @@ def _wrapped(label: Any, width: int) -> str:
     return "\n".join(textwrap.wrap(str(label), width)).replace("$", r"\$")
 
 
-def plot_roc(comparison: Comparison, thresholds: int = 201) -> Figure:
+def plot_roc(
+    comparison: Comparison, figure: Figure | None = None, *, thresholds: int = 201
+) -> Figure:
     """Draw the ROC curve of every method for a two-class problem.
 
     Parameters
     ----------
     comparison : Comparison
         What to draw.
+    figure : matplotlib.figure.Figure, optional
+        Where to draw; None makes a figure that pyplot does not know.
     thresholds : int, default=201
         Points at which curves are averaged.
 
@@ -88,7 +143,7 @@ def plot_roc(comparison: Comparison, thresholds: int = 201) -> Figure:
     matplotlib.figure.Figure
         Curves within test folds, averaged vertically, as the AUC in the table is within folds.
     """
-    figure = Figure(figsize=(5.2, 5.2), layout="constrained")
+    figure = _prepared(figure, (5.2, 5.2))
     axes = figure.subplots()
     grid = np.linspace(0, 1, thresholds)
     areas = comparison.scores[comparison.scores["metric"] == "AUC"].set_index("method")["value"]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
+CHANCE = "chance"
 METRICS = ("balanced accuracy", "macro-F1", "sensitivity", "specificity", "AUC")
 
 

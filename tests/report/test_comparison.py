@@ -38,8 +38,9 @@ LABELS = [
 def test_files(classes, tmp_path):
     result = comparison(classes, ["a|b", "$broken formula_", "third", "fourth"])
     paths = result.save(tmp_path / "new" / "folder")
-    names = ["comparison.md", "scores.csv", "predictions.csv", "confusion_matrices.png"]
-    assert [p.name for p in paths] == names + ["roc.png"] * (len(classes) == 2)
+    figures = ["intervals.png", "confusion_matrices.png"] + ["roc.png"] * (len(classes) == 2)
+    names = ["comparison.md", "scores.csv", "predictions.csv", *figures]
+    assert [p.name for p in paths] == names
     scores = pd.read_csv(paths[1])
     pd.testing.assert_frame_equal(scores, result.scores, check_dtype=False)
     predictions = pd.read_csv(paths[2])
@@ -50,6 +51,19 @@ def test_files(classes, tmp_path):
         pixels = matplotlib.image.imread(path)
         assert min(pixels.shape[:2]) > 300
         assert pixels[..., :3].std() > 0.05
+
+
+def test_figures_go_where_they_are_told():
+    result = comparison([0, 1], ["a", "chance"])
+    for draw in (result.plot_intervals, result.plot_confusion_matrices, result.plot_roc):
+        figure = matplotlib.figure.Figure()
+        assert draw(figure) is figure
+        assert figure.axes
+    # Random guessers are the band behind the others, not a row among them.
+    labels = [text.get_text() for text in result.plot_intervals().axes[0].get_yticklabels()]
+    assert labels == ["a"]
+    with pytest.raises(ValueError, match="two classes"):
+        comparison([0, 1, 2], ["a"]).plot_roc()
 
 
 def test_markdown():
