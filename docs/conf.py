@@ -53,7 +53,13 @@ sphinx_gallery_conf = {
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"plot_\w+\.py$",
     "within_subsection_order": ExplicitOrder(
-        ["plot_compare.py", "plot_front_end.py", "plot_grid_search.py", "plot_ablations.py"]
+        [
+            "plot_compare.py",
+            "plot_front_end.py",
+            "plot_grid_search.py",
+            "plot_ablations.py",
+            "minsk2020_baseline.py",
+        ]
     ),
     "image_scrapers": ("matplotlib",),
     "abort_on_example_error": True,
