@@ -77,8 +77,9 @@ def test_links_to_pages_lead_somewhere(page):
 
 
 @pytest.mark.skipif(not (ROOT / "README.md").is_file(), reason="the README is not here")
-def test_the_readmes_table_is_the_kept_result():
+@pytest.mark.parametrize("corpus", ["synthetic", "minsk2020"])
+def test_the_readmes_tables_are_kept_results(corpus):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = readme.split("<!-- table:start -->")[1].split("<!-- table:end -->")[0].strip()
-    kept = (ROOT / "benchmarks/results/synthetic/comparison.md").read_text(encoding="utf-8")
+    shown = readme.split(f"<!-- {corpus}:start -->")[1].split(f"<!-- {corpus}:end -->")[0].strip()
+    kept = (ROOT / "benchmarks/results" / corpus / "comparison.md").read_text(encoding="utf-8")
     assert shown == kept.split("\n\n")[0]
