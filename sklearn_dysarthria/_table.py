@@ -114,6 +114,13 @@ def patient_ids(X: Any, needed_for: str = "to keep each patient on one side of a
     return column(X, "patient", needed_for)
 
 
+def as_objects(values: Any) -> np.ndarray:
+    """Return a 1-D object array of any values, tuples and lists included."""
+    out = np.empty(len(values), dtype=object)
+    out[:] = list(values)
+    return out
+
+
 def one_label_per_patient(patients: Any, y: Any) -> pd.Series:
     """Collapse row labels to patient labels.
 
@@ -135,13 +142,14 @@ def one_label_per_patient(patients: Any, y: Any) -> pd.Series:
         The lengths differ.
     """
     labels = pd.Series(np.asarray(y), dtype=object)
-    patients = np.asarray(patients, dtype=object)
+    patients = as_objects(patients)
     if labels.ndim != 1 or len(labels) != len(patients):
         raise ValueError(f"y has {len(labels)} labels for {len(patients)} recordings.")
     groups = labels.groupby(patients, sort=False)
     clash = groups.nunique(dropna=False) > 1
     if clash.any():
         patient = clash.index[clash][0]
+        patient = patient.item() if isinstance(patient, np.generic) else patient
         found = sorted(map(str, labels[patients == patient].unique()))
         raise PatientError(f"patient {patient!r} carries different labels: {', '.join(found)}.")
     return groups.first()

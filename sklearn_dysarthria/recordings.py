@@ -18,7 +18,9 @@ paths is accepted wherever neither patient nor task is needed.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -44,6 +46,7 @@ __all__ = [
     "describe_recording",
     "load_waveform",
     "map_recordings",
+    "noted_failures",
     "one_label_per_patient",
     "patient_ids",
     "segments_of",
@@ -117,6 +120,7 @@ def map_recordings(
     if failures and on_error == "raise":
         raise failures[0]
     if failures:
+        _note_failures(table.index[[_has_failed(result) for result in results]])
         listed = "\n".join(f"  {failure}" for failure in failures)
         warnings.warn(
             f"{len(failures)} of {len(results)} recordings cannot be used and become NaN:\n"
@@ -125,6 +129,35 @@ def map_recordings(
             stacklevel=3,
         )
     return [None if _has_failed(result) else result for result in results]
+
+
+_noted: ContextVar[set[Any] | None] = ContextVar("noted_failures", default=None)
+
+
+def _note_failures(labels: Any) -> None:
+    noted = _noted.get()
+    if noted is not None:
+        noted.update(labels)
+
+
+@contextmanager
+def noted_failures() -> Iterator[set[Any]]:
+    """Collect the index labels of rows that become NaN inside the block.
+
+    A model that wraps others can thus tell a failed recording even where an imputer behind the
+    transformer hides it.  Work in other processes is not seen.
+
+    Yields
+    ------
+    set
+        Index labels, complete when the block ends.
+    """
+    labels: set[Any] = set()
+    token = _noted.set(labels)
+    try:
+        yield labels
+    finally:
+        _noted.reset(token)
 
 
 def _inspect(row: Any, min_duration: float) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from sklearn_dysarthria._utils.routing import groups_for_fit
 from sklearn_dysarthria.exceptions import RecordingWarning
 
 
@@ -125,8 +126,11 @@ class SkipFailedRows(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     def __init__(self, estimator):
         self.estimator = estimator
 
+    # Patients for an estimator that holds some out; asked for by default, as our classifiers do.
+    __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
+
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y):
+    def fit(self, X, y, groups=None):
         """Fit the classifier on the rows that are not NaN.
 
         Parameters
@@ -135,12 +139,14 @@ class SkipFailedRows(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             Features.
         y : array-like of shape (n_samples,)
             Labels.
+        groups : array-like of shape (n_samples,), optional
+            Patient of every sample, handed on to an `estimator` that takes it.
 
         Returns
         -------
         self
         """
-        check_consistent_length(X, y)
+        check_consistent_length(X, y, groups)
         failed = failed_rows(X)
         if failed.all() and len(failed):
             raise ValueError("Every row is NaN: none of the recordings could be used.")
@@ -148,7 +154,10 @@ class SkipFailedRows(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             warn_left_out(failed, stacklevel=4)
             keep = np.flatnonzero(~failed)
             X, y = _safe_indexing(X, keep), _safe_indexing(y, keep)
-        self.estimator_ = clone(self.estimator).fit(X, y)
+            groups = None if groups is None else _safe_indexing(groups, keep)
+        estimator = clone(self.estimator)
+        patients = {} if groups is None else groups_for_fit(estimator, groups)
+        self.estimator_ = estimator.fit(X, y, **patients)
         self.classes_ = self.estimator_.classes_
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.estimator_, name):

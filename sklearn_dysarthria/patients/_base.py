@@ -151,7 +151,12 @@ def scores_by_class(model: Any, method: str, X: Any, n_classes: int) -> np.ndarr
         raise ValueError(
             "decision values are those of pairs of classes; set decision_function_shape='ovr'."
         )
-    return class_columns(getattr(model, method)(X), n_classes)
+    answers = np.asarray(getattr(model, method)(X))
+    scores = class_columns(answers, n_classes)
+    if method == "predict_proba" and answers.dtype == np.float32:
+        # Single-precision probabilities add up to 1 only nearly, which metrics complain about.
+        scores = scores / scores.sum(axis=1, keepdims=True)
+    return scores
 
 
 def _scores_pairs(model: Any) -> bool:

@@ -10,10 +10,11 @@ from sklearn.base import MetaEstimatorMixin, _fit_context, clone
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_dysarthria._utils.routing import groups_for_fit
+from sklearn_dysarthria.classifiers._failed_rows import failed_rows
 from sklearn_dysarthria.exceptions import PatientError, RecordingWarning
 from sklearn_dysarthria.patients._base import PatientClassifier, scores_by_class
 from sklearn_dysarthria.patients._leaks import TrainingPatients, split_searches_by_patient
-from sklearn_dysarthria.patients._routing import groups_for_fit
 from sklearn_dysarthria.recordings import as_table, column, patient_ids
 
 
@@ -152,6 +153,18 @@ class PatientFeaturesClassifier(MetaEstimatorMixin, PatientClassifier):
                 stacklevel=4,
             )
         values = pd.DataFrame(np.asarray(self.transformer_.transform(table), dtype=np.float64))
+        failed = failed_rows(values)
+        if failed.any():
+            lost = ", ".join(
+                f"{label!r} (patient {patient!r})"
+                for label, patient in zip(table.index[failed], patients[failed], strict=True)
+            )
+            warnings.warn(
+                f"{failed.sum()} of {len(table)} recordings could not be used and are missing "
+                f"from their patient's features: rows {lost}.",
+                RecordingWarning,
+                stacklevel=4,
+            )
         blocks = values.groupby([patients, tasks], sort=False).mean()
         names = pd.Index(pd.unique(patients), name="patient", dtype=object)
         wanted = pd.MultiIndex.from_product([names, self.tasks_])

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from numbers import Integral
+from collections.abc import Iterator
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.model_selection._search import BaseSearchCV
 
+from sklearn_dysarthria._utils.routing import reachable
 from sklearn_dysarthria.exceptions import PatientLeakWarning
 from sklearn_dysarthria.patients._splits import StratifiedPatientKFold
 
@@ -67,37 +70,83 @@ def _identity(audio: Any) -> Any:
 
 
 def _hash(value: Any) -> bytes:
-    return hashlib.sha256(repr(value).encode()).digest()[:16]
+    return hashlib.sha256(repr(_plain(value)).encode()).digest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    """Spell a number one way: pandas turns integers into floats where a value is missing."""
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    if isinstance(value, Real) and float(value).is_integer():
+        return int(float(value))
+    return value
 
 
 def split_searches_by_patient(estimator: Any) -> None:
     """Make the searches inside a recording-level model split by patient.
 
     A search whose ``cv`` is a number (or left out) would split rows, and put recordings of one
-    patient on both sides.  It gets as many folds of patients instead; a splitter that somebody
-    chose is left alone.  Other estimators that split inside cannot be told the patients, so
-    they draw a warning.
+    patient on both sides.  It gets as many folds of patients instead, where it can be told the
+    patients.  Whatever else splits rows while it is fitted draws a warning.
 
     Parameters
     ----------
     estimator : estimator
         About to be fitted on recordings; changed in place.
     """
-    inside = {"": estimator, **estimator.get_params(deep=True)}
-    for name, part in inside.items():
-        if isinstance(part, type) or not hasattr(part, "get_params"):
-            continue
-        cv = part.get_params(deep=False).get("cv", "no cv here")
-        if not (cv is None or isinstance(cv, Integral)):
-            continue
-        if isinstance(part, BaseSearchCV):
-            folds = StratifiedPatientKFold(5 if cv is None else int(cv), shuffle=False)
-            estimator.set_params(**{f"{name}__cv" if name else "cv": folds})
-        else:
+    for path, part in list(reachable(estimator)):
+        if isinstance(part, BaseSearchCV) and (part.cv is None or isinstance(part.cv, Integral)):
+            folds = StratifiedPatientKFold(5 if part.cv is None else int(part.cv), shuffle=False)
+            estimator.set_params(**{f"{path}__cv" if path else "cv": folds})
+    for part in _parts(estimator):
+        how = _splits_rows(part)
+        if how:
             warnings.warn(
-                f"{type(part).__name__}(cv={cv}) splits recordings, not patients, while it is "
-                "fitted: recordings of one patient may be on both sides. Give it one row per "
-                "patient (PatientFeaturesClassifier), or a splitter of your own.",
+                f"{type(part).__name__}({how}) splits recordings, not patients, while it is "
+                "fitted: recordings of one patient may be on both sides. Give it folds of "
+                "patients (StratifiedPatientKFold), or one row per patient "
+                "(PatientFeaturesClassifier).",
                 PatientLeakWarning,
                 stacklevel=4,
             )
+
+
+def _parts(estimator: Any) -> Iterator[Any]:
+    """Every estimator inside, those that a search is going to try included."""
+    parts = [estimator, *estimator.get_params(deep=True).values()]
+    for part in parts:
+        if not hasattr(part, "get_params") or isinstance(part, type):
+            continue
+        yield part
+        for name in ("param_grid", "param_distributions"):
+            grids = getattr(part, name, {})
+            for grid in [grids] if isinstance(grids, dict) else grids:
+                for tried in grid.values():
+                    for value in tried if isinstance(tried, (list, tuple)) else ():
+                        if hasattr(value, "get_params") and not isinstance(value, type):
+                            yield from _parts(value)
+
+
+def _splits_rows(part: Any) -> str | None:
+    """Return the parameter that makes an estimator split rows by itself, if there is one."""
+    parameters = part.get_params(deep=False)
+    cv = parameters.get("cv", "none here")
+    if cv is None or isinstance(cv, Real):
+        return f"cv={cv}"
+    if hasattr(cv, "split") and not _heeds_patients(cv):
+        return f"cv={type(cv).__name__}"
+    if type(part).__module__.startswith("sklearn_dysarthria."):
+        return None  # ours hold out whole patients, or refuse
+    if parameters.get("early_stopping") is True:
+        return "early_stopping=True"
+    if parameters.get("probability") is True:
+        return "probability=True"
+    patience = parameters.get("n_iter_no_change")
+    if isinstance(part, GradientBoostingClassifier) and patience is not None:
+        return f"n_iter_no_change={patience}"
+    return None
+
+
+def _heeds_patients(splitter: Any) -> bool:
+    requests = getattr(splitter, "get_metadata_routing", None)
+    return requests is None or bool(requests().consumes("split", {"groups"}))

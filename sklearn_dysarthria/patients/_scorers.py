@@ -99,7 +99,8 @@ def patient_scorer(scoring: Any) -> PatientScorer:
     Returns
     -------
     callable
-        ``scorer(estimator, X, y)``, for ``scoring=`` anywhere in scikit-learn.
+        ``scorer(estimator, X, y)``, for ``scoring=`` in scikit-learn's cross-validation and
+        searches.
 
     Raises
     ------

@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import MetaEstimatorMixin, _fit_context, clone
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_dysarthria._utils.routing import groups_for_fit
 from sklearn_dysarthria.exceptions import PatientError, RecordingWarning
 from sklearn_dysarthria.patients._base import PatientClassifier, scores_by_class
 from sklearn_dysarthria.patients._leaks import TrainingPatients, split_searches_by_patient
-from sklearn_dysarthria.patients._routing import groups_for_fit
-from sklearn_dysarthria.recordings import as_table, patient_ids
+from sklearn_dysarthria.recordings import as_table, noted_failures, patient_ids
 
 
 class PatientVotingClassifier(MetaEstimatorMixin, PatientClassifier):
@@ -114,14 +115,27 @@ class PatientVotingClassifier(MetaEstimatorMixin, PatientClassifier):
             A row has no patient.
         """
         table, patients, _ = self._training_table(X, y)
-        estimator = clone(self.estimator)
-        split_searches_by_patient(estimator)
-        self.estimator_ = estimator.fit(table, y, **groups_for_fit(estimator, patients))
+        with noted_failures() as failed_labels:
+            estimator = self._fit_recordings(table, y, patients)
+        failed = _labelled(table, failed_labels)
+        _refuse_lost_patients(patients, failed)
+        if failed.any() and _searches(estimator):
+            # A search scores rows, and has no score for a row without a recording: once more,
+            # without them.
+            usable = np.flatnonzero(~failed)
+            rest = _safe_indexing(y, usable)
+            estimator = self._fit_recordings(table.iloc[usable], rest, patients[usable])
+        self.estimator_ = estimator
         # A model that left failed recordings out may know fewer classes than there are labels.
         known = getattr(self.estimator_, "classes_", None)
         self.classes_ = np.unique(np.asarray(y)) if known is None else known
         self.training_patients_ = TrainingPatients(table, patients)
         return self
+
+    def _fit_recordings(self, table: pd.DataFrame, y: Any, patients: np.ndarray) -> Any:
+        estimator = clone(self.estimator)
+        split_searches_by_patient(estimator)
+        return estimator.fit(table, y, **groups_for_fit(estimator, patients))
 
     def predict_patients(self, X):
         """Decide about every patient.
@@ -155,14 +169,15 @@ class PatientVotingClassifier(MetaEstimatorMixin, PatientClassifier):
 
     def _recording_votes(self, table: pd.DataFrame, patients: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return each recording's class code (-1: no vote) and scores, by class."""
-        ready, model = _up_to_classifier(self.estimator_, table)
+        with noted_failures() as failed_labels:
+            ready, model = _up_to_classifier(self.estimator_, table)
         method = _recording_score(model)
         n_classes = len(self.classes_)
         if method is None:
             codes = np.searchsorted(self.classes_, model.predict(ready))
             return codes, np.eye(n_classes)[codes]
         scores = scores_by_class(model, method, ready, n_classes)
-        failed = np.isnan(scores).any(axis=1)
+        failed = np.isnan(scores).any(axis=1) | _labelled(table, failed_labels)
         if failed.any():
             _report_lost_votes(table, patients, failed)
             ready = _safe_indexing(ready, np.flatnonzero(~failed))
@@ -228,13 +243,29 @@ def _winner(votes: np.ndarray, scores: np.ndarray) -> int:
     return int(min(tied, key=lambda code: (abs(code - middle), code)))
 
 
-def _report_lost_votes(table: pd.DataFrame, patients: Any, failed: np.ndarray) -> None:
+def _labelled(table: pd.DataFrame, labels: set[Any]) -> np.ndarray:
+    """Tell which rows carry one of these labels; none, where labels do not tell rows apart."""
+    if not labels or not table.index.is_unique:
+        return np.zeros(len(table), dtype=bool)
+    return table.index.isin(list(labels))
+
+
+def _searches(estimator: Any) -> bool:
+    parts = [estimator, *estimator.get_params(deep=True).values()]
+    return any(isinstance(part, BaseSearchCV) for part in parts)
+
+
+def _refuse_lost_patients(patients: np.ndarray, failed: np.ndarray) -> None:
     for patient in pd.unique(patients[failed]):
         if failed[patients == patient].all():
             raise PatientError(
                 f"patient {patient!r} has no usable recording.",
                 remedy="Leave the patient out, or mend the recordings.",
             )
+
+
+def _report_lost_votes(table: pd.DataFrame, patients: Any, failed: np.ndarray) -> None:
+    _refuse_lost_patients(patients, failed)
     lost = [
         f"{label!r} (patient {patient!r})"
         for label, patient in zip(table.index[failed], patients[failed], strict=True)

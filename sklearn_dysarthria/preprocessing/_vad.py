@@ -45,7 +45,7 @@ def _voiced_segments(
     row: Any, sample_rate: float, top_db: float, frame_length: int, hop_length: int, mode: str
 ) -> list[tuple[float, float]]:
     """Return a row's voiced intervals in seconds of the recording itself."""
-    samples = load_waveform(row, sample_rate)
+    samples = load_waveform(row, sample_rate, min_duration=frame_length / sample_rate)
     info = describe_recording(row)
     kept = segments_of(row, info.duration, info.sample_rate)
     spans = _loud_spans(samples, top_db, frame_length, hop_length, mode)

@@ -45,8 +45,8 @@ def plot_intervals(comparison: Comparison, figure: Figure | None = None) -> Figu
         figures = made.loc[methods]
         if CHANCE in made.index:
             axes.axvspan(*made.loc[CHANCE, ["low", "high"]], color="0.92")
-        reach = [figures["value"] - figures["low"], figures["high"] - figures["value"]]
-        axes.errorbar(figures["value"], places, xerr=reach, fmt="o", capsize=3)
+        value, low, high = figures[["value", "low", "high"]].to_numpy().T
+        axes.errorbar(value, places, xerr=[value - low, high - value], fmt="o", capsize=3)
         axes.set(xlim=(-0.02, 1.02), xlabel=metric)
         axes.grid(axis="x", alpha=0.3)
     panels[0].set_yticks(places, [_wrapped(method, 30) for method in methods])

@@ -77,11 +77,13 @@ def test_side_by_side_against_a_loop(cohort, seed, numbers):
 def test_failed_recordings_count_as_missing(cohort):
     X, y = cohort(max_recordings=6)
     X.iloc[5, X.columns.get_indexer(["f0", "f1"])] = np.nan
-    model = PatientFeaturesClassifier(Columns(), Remember()).fit(X, y)
+    with pytest.warns(RecordingWarning, match="1 of .* are missing from their patient's features"):
+        model = PatientFeaturesClassifier(Columns(), Remember()).fit(X, y)
     np.testing.assert_allclose(model.classifier_.X_, by_hand(X, "abc"))
     theirs = X["patient"] == X["patient"].iloc[5]
     broken = X.assign(f0=X["f0"].where(~theirs), f1=X["f1"].where(~theirs))
-    with pytest.raises(PatientError, match=f"{X['patient'].iloc[5]!r} has no usable recording"):
+    lost = f"{X['patient'].iloc[5]!r} has no usable recording"
+    with pytest.warns(RecordingWarning), pytest.raises(PatientError, match=lost):
         model.predict(broken)
 
 

@@ -8,19 +8,35 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from imblearn import FunctionSampler
+from imblearn.over_sampling import RandomOverSampler
+from imblearn.pipeline import make_pipeline as sampling_pipeline
 from sklearn import config_context
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
+from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    TunedThresholdClassifierCV,
+    cross_val_score,
+)
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sklearn_dysarthria import (
+    EGeMAPSFeatures,
+    HyperLinearClassifier,
     PatientFeaturesClassifier,
     PatientVotingClassifier,
+    SkipFailedRows,
     StratifiedPatientKFold,
+    make_dysarthric_speech,
 )
-from sklearn_dysarthria.exceptions import PatientLeakWarning
+from sklearn_dysarthria.exceptions import PatientError, PatientLeakWarning, RecordingWarning
 
 
 def loudness(table):
@@ -44,7 +60,8 @@ def recordings(n_patients=12, n_each=3):
 
 
 def model(classifier=None):
-    return make_pipeline(FunctionTransformer(loudness), classifier or LogisticRegression())
+    last = LogisticRegression() if classifier is None else classifier
+    return make_pipeline(FunctionTransformer(loudness), last)
 
 
 @pytest.mark.parametrize("routing", [False, True])
@@ -68,22 +85,134 @@ def test_a_search_inside_splits_by_patient(cv, place, routing):
     assert given.cv is cv  # the caller's own object is left alone
 
 
-def test_a_chosen_splitter_is_left_alone():
+def test_a_chosen_splitter_is_left_alone_but_told():
     X, y = recordings()
     chosen = KFold(2, shuffle=True, random_state=0)
     search = GridSearchCV(model(), {"logisticregression__C": [1.0]}, cv=chosen)
-    with warnings.catch_warnings():
-        # With routing off scikit-learn remarks that this splitter has no use for the patients.
-        warnings.filterwarnings("ignore", message="The groups parameter is ignored")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         fitted = PatientVotingClassifier(search).fit(X, y).estimator_
     assert isinstance(fitted.cv, KFold)
+    told = [str(w.message) for w in caught if w.category is PatientLeakWarning]
+    assert len(told) == 1
+    assert "GridSearchCV(cv=KFold)" in told[0]
 
 
-def test_other_inner_splits_draw_a_warning():
+def test_folds_of_patients_are_nobodys_leak():
     X, y = recordings()
-    calibrated = model(CalibratedClassifierCV(LogisticRegression(), cv=2))
-    with pytest.warns(PatientLeakWarning, match=r"CalibratedClassifierCV\(cv=2\)"):
-        PatientVotingClassifier(calibrated).fit(X, y)
+    for cv in (StratifiedPatientKFold(2), GroupKFold(2, shuffle=True, random_state=0)):
+        search = GridSearchCV(model(), {"logisticregression__C": [1.0]}, cv=cv)
+        PatientVotingClassifier(search).fit(X, y)
+
+
+def in_a_grid():
+    grid = {"logisticregression": [CalibratedClassifierCV(LogisticRegression(), cv=2)]}
+    return GridSearchCV(model(), grid, cv=2)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "named"),
+    [
+        (
+            model(CalibratedClassifierCV(LogisticRegression(), cv=2)),
+            r"CalibratedClassifierCV\(cv=2",
+        ),
+        (in_a_grid(), r"CalibratedClassifierCV\(cv=2"),
+        (model(OneVsRestClassifier(GridSearchCV(LogisticRegression(), {"C": [1.0]}))), "cv=None"),
+        (model(SGDClassifier(early_stopping=True)), "early_stopping=True"),
+        (model(GradientBoostingClassifier(n_iter_no_change=2)), "n_iter_no_change=2"),
+        (model(TunedThresholdClassifierCV(LogisticRegression(), cv=0.3)), r"cv=0\.3"),
+    ],
+    ids=["calibration", "in a grid", "search too deep", "sgd", "boosting", "threshold"],
+)
+def test_other_inner_splits_draw_a_warning(estimator, named):
+    X, y = recordings()
+    with pytest.warns(PatientLeakWarning, match=named):
+        PatientVotingClassifier(estimator).fit(X, y)
+
+
+@pytest.mark.parametrize("routing", [False, True])
+def test_a_search_inside_skip_failed_rows_splits_by_patient(routing):
+    X, y = recordings()
+    search = GridSearchCV(LogisticRegression(), {"C": [0.1, 1]}, cv=2, error_score="raise")
+    with config_context(enable_metadata_routing=routing):
+        voting = PatientVotingClassifier(model(SkipFailedRows(search))).fit(X, y)
+    assert isinstance(voting.estimator_[-1].estimator_.cv, StratifiedPatientKFold)
+
+
+@pytest.mark.parametrize("routing", [False, True])
+class TestSamplers:
+    """Behind a sampler, rows and patients no longer belong together."""
+
+    def test_early_stopping_refuses(self, routing):
+        X, y = recordings()
+        net = HyperLinearClassifier(early_stopping=True, max_epochs=1)
+        keep_all = FunctionSampler(func=lambda X, y: (X[::-1], y[::-1]), validate=False)
+        with config_context(enable_metadata_routing=routing):
+            pipeline = sampling_pipeline(FunctionTransformer(loudness), keep_all, net)
+            with pytest.raises(ValueError, match="early_stopping=True holds out patients"):
+                PatientVotingClassifier(pipeline).fit(X, y)
+
+    def test_without_a_need_for_patients_it_works(self, routing):
+        X, y = recordings()
+        X, y = X.iloc[:-3], y[:-3]  # unbalanced
+        net = HyperLinearClassifier(max_epochs=1)
+        with config_context(enable_metadata_routing=routing):
+            for steps in (
+                [RandomOverSampler(random_state=0), FunctionTransformer(loudness), net],
+                [FunctionTransformer(loudness), RandomOverSampler(random_state=0), net],
+            ):
+                voting = PatientVotingClassifier(sampling_pipeline(*steps)).fit(X, y)
+                assert len(voting.predict_patients(X)) == 11
+
+
+class TestHiddenFailures:
+    """An imputer must not give a vote to a recording that could not be used."""
+
+    def imputing(self):
+        features = EGeMAPSFeatures(on_error="nan")
+        return make_pipeline(features, SimpleImputer(), StandardScaler(), LogisticRegression())
+
+    def speech(self):
+        return make_dysarthric_speech(n_patients=6, duration=(0.5, 0.6), random_state=0)
+
+    @pytest.mark.filterwarnings("ignore::sklearn_dysarthria.exceptions.PatientLeakWarning")
+    def test_no_vote_behind_an_imputer(self):
+        X, y = self.speech()
+        voting = PatientVotingClassifier(self.imputing()).fit(X, y)
+        X.at[0, "audio"] = np.zeros(8000, dtype=np.float32)
+        with pytest.warns(RecordingWarning) as caught:
+            decided = voting.predict_patients(X)
+        told = [str(w.message) for w in caught if w.category is RecordingWarning]
+        assert [("become NaN" in text, "have no vote" in text) for text in told] == [
+            (True, False),
+            (False, True),
+        ]
+        assert decided["n_recordings"].tolist() == [1, 2, 2, 2, 2, 2]
+        X.at[1, "audio"] = np.zeros(8000, dtype=np.float32)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with pytest.raises(PatientError, match=r"S001.*no usable recording"):
+                voting.predict_patients(X)
+
+    def test_a_training_patient_with_nothing_left(self):
+        X, y = self.speech()
+        for row in (0, 1):
+            X.at[row, "audio"] = np.zeros(8000, dtype=np.float32)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with pytest.raises(PatientError, match=r"S001.*no usable recording"):
+                PatientVotingClassifier(self.imputing()).fit(X, y)
+
+    def test_a_search_scores_what_can_be_used(self):
+        X, y = self.speech()
+        X.at[0, "audio"] = np.zeros(8000, dtype=np.float32)
+        model = make_pipeline(EGeMAPSFeatures(on_error="nan"), SkipFailedRows(LogisticRegression()))
+        grid = {"skipfailedrows__estimator__C": [0.1, 1.0]}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            voting = PatientVotingClassifier(GridSearchCV(model, grid, cv=2)).fit(X, y)
+        assert np.isfinite(voting.estimator_.cv_results_["mean_test_score"]).all()
 
 
 @pytest.mark.parametrize(
@@ -121,6 +250,15 @@ class TestKnownPatients:
         with pytest.warns(PatientLeakWarning, match=r"1 of these patients.*P0"):
             fitted.predict(later)
         fitted.predict(later.assign(patient="somebody else"))
+
+    def test_numbers_are_the_same_in_any_type(self, classifier):
+        X, y = recordings()
+        X["patient"] = [int(patient[1:]) for patient in X["patient"]]
+        fitted = classifier.fit(X, y)
+        later = X.iloc[:3].assign(audio=[audio * 1.01 for audio in X["audio"].iloc[:3]])
+        for dtype in (np.int32, float):
+            with pytest.warns(PatientLeakWarning):
+                fitted.predict(later.astype({"patient": dtype}))
 
     def test_paths_are_told_apart_by_name(self, classifier):
         X, y = recordings()
