@@ -83,7 +83,9 @@ def _published(backbone_name: str) -> dict[str, Any]:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    line = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    # The unpickler of a text file says no more than a number.
+    return f"{type(error).__name__}: {line}" if line.isdigit() else line
 
 
 def _download(member: Any) -> Any:
