@@ -2,6 +2,7 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from sklearn_dysarthria import Comparison
 from sklearn_dysarthria.report import METRICS
@@ -56,7 +57,7 @@ def test_files(classes, tmp_path):
 def test_figures_go_where_they_are_told():
     result = comparison([0, 1], ["a", "chance"])
     for draw in (result.plot_intervals, result.plot_confusion_matrices, result.plot_roc):
-        figure = matplotlib.figure.Figure()
+        figure = Figure()
         assert draw(figure) is figure
         assert figure.axes
     # Random guessers are the band behind the others, not a row among them.
