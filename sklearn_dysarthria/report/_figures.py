@@ -46,7 +46,7 @@ def plot_intervals(comparison: Comparison, figure: Figure | None = None) -> Figu
         if CHANCE in made.index:
             axes.axvspan(*made.loc[CHANCE, ["low", "high"]], color="0.92")
         value, low, high = figures[["value", "low", "high"]].to_numpy().T
-        axes.errorbar(value, places, xerr=[value - low, high - value], fmt="o", capsize=3)
+        axes.errorbar(value, places, xerr=np.array([value - low, high - value]), fmt="o", capsize=3)
         axes.set(xlim=(-0.02, 1.02), xlabel=metric)
         axes.grid(axis="x", alpha=0.3)
     panels[0].set_yticks(places, [_wrapped(method, 30) for method in methods])
