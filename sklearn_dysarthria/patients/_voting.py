@@ -110,7 +110,7 @@ class PatientVotingClassifier(MetaEstimatorMixin, PatientClassifier):
         Raises
         ------
         PatientError
-            A patient carries two labels.
+            A patient carries two labels, or has no usable recording.
         MissingColumnError
             A row has no patient.
         """
