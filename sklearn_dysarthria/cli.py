@@ -143,7 +143,9 @@ def compare(
         random_state=seed,
         verbose=verbose,
     )
-    result.settings["corpus"] = corpus
+    result.settings["corpus"] = (
+        f"{corpus}, target {target.value}" if corpus == "minsk2020" else corpus
+    )
     typer.echo(result.to_markdown())
     for path in result.save(output):
         typer.echo(f"wrote {path}")

@@ -201,7 +201,10 @@ def _positive_class(classes: np.ndarray, positive: Any) -> Any:
         return classes.tolist()[1]
     ill = [label for label in classes.tolist() if str(label).strip().lower() not in _HEALTHY]
     if len(ill) != 1:
-        raise ValueError(f"Say which of {classes.tolist()} is the positive class: positive=….")
+        raise ValueError(
+            f"Say which of {classes.tolist()} is the positive class: positive=…, "
+            "on the command line --positive."
+        )
     return ill[0]
 
 

@@ -90,6 +90,8 @@ class Comparison:
         }
         if len(self.classes) == 2:
             figures["roc"] = self.plot_roc
+        # A curve of an earlier comparison must not lie beside this table.
+        (folder / "roc.png").unlink(missing_ok=True)
         for name, draw in figures.items():
             draw().savefig(folder / f"{name}.png", dpi=150)
         written = ["comparison.md", "scores.csv", "predictions.csv"]

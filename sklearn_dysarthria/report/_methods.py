@@ -126,7 +126,9 @@ def build_methods(
         Models that decide per patient.
     """
     check_methods(names, preset, weights)
-    net = {"classify__random_state": random_state, "classify__verbose": int(verbose > 1)}
+    # A fit of the published size takes so long that the bar of fits alone would seem to stand.
+    epochs_bar = int(verbose > 1 or (verbose > 0 and preset == "paper"))
+    net = {"classify__random_state": random_state, "classify__verbose": epochs_bar}
     weights = weights or {}
 
     def arguments(name: str) -> dict[str, Any]:
