@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Annotated, Any
@@ -108,12 +109,7 @@ def compare(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
-    """Cross-validate the published systems against eGeMAPS and an SVM, patient by patient.
-
-    Prints a table of patient-level figures with 95 % intervals and writes it to the output
-    folder, with every out-of-fold decision, confusion matrices and ROC curves.  No patient is
-    ever in training and test part of a fold.
-    """
+    """Load the corpus, compare, print and save; the help text stands above."""
     from sklearn_dysarthria.report import METHODS, check_methods
     from sklearn_dysarthria.report import compare as run
 
@@ -129,6 +125,8 @@ def compare(
     check_methods(names, preset.value, weights)
     X, y = _load(corpus, data_home, target, target_column, patients, seed, verbose)
     output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=output):
+        pass  # a folder that takes no files is told now
     result = run(
         X,
         y,

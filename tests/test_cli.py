@@ -204,3 +204,14 @@ def test_warnings_take_one_line(run, study):
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("Warning: Fewer than 5 patients in a class (HC: 3)")
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_folder_that_takes_no_files_is_told_before_the_work(run, monkeypatch):
+    def comparing(*args, **kwargs):
+        raise AssertionError("began to compare")
+
+    monkeypatch.setattr("sklearn_dysarthria.report.compare", comparing)
+    code, out, err = run("compare", "synthetic", *VOTE, "--quiet", "--output", "/proc")
+    assert code == 1
+    assert out == ""
+    assert err.startswith("Error: ")

@@ -115,6 +115,7 @@ class PatientVotingClassifier(MetaEstimatorMixin, PatientClassifier):
             A row has no patient.
         """
         table, patients, _ = self._training_table(X, y)
+        table = _told_apart(table)
         with noted_failures() as failed_labels:
             estimator = self._fit_recordings(table, y, patients)
         failed = _labelled(table, failed_labels)
@@ -159,7 +160,7 @@ class PatientVotingClassifier(MetaEstimatorMixin, PatientClassifier):
             None of a patient's recordings could be used.
         """
         check_is_fitted(self, "estimator_")
-        table = as_table(X)
+        table = _told_apart(as_table(X))
         patients = patient_ids(table, "to decide per patient")
         self.training_patients_.warn_about(table, patients)
         predicted, scores = self._recording_votes(table, patients)
@@ -173,18 +174,18 @@ class PatientVotingClassifier(MetaEstimatorMixin, PatientClassifier):
             ready, model = _up_to_classifier(self.estimator_, table)
         method = _recording_score(model)
         n_classes = len(self.classes_)
-        if method is None:
-            codes = np.searchsorted(self.classes_, model.predict(ready))
-            return codes, np.eye(n_classes)[codes]
-        scores = scores_by_class(model, method, ready, n_classes)
-        failed = np.isnan(scores).any(axis=1) | _labelled(table, failed_labels)
+        failed = _labelled(table, failed_labels)
+        if method is not None:
+            scores = scores_by_class(model, method, ready, n_classes)
+            failed |= np.isnan(scores).any(axis=1)
         if failed.any():
             _report_lost_votes(table, patients, failed)
             ready = _safe_indexing(ready, np.flatnonzero(~failed))
         # The largest score will not do: tuned thresholds and Platt-scaled SVMs decide otherwise.
         codes = np.full(len(table), -1)
         codes[~failed] = np.searchsorted(self.classes_, model.predict(ready))
-        return codes, scores
+        # A model with nothing but predict: its votes are all that is known.
+        return codes, np.eye(n_classes)[codes] if method is None else scores
 
     def _decide(self, predicted: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
         voting = predicted >= 0
@@ -243,11 +244,14 @@ def _winner(votes: np.ndarray, scores: np.ndarray) -> int:
     return int(min(tied, key=lambda code: (abs(code - middle), code)))
 
 
+def _told_apart(table: pd.DataFrame) -> pd.DataFrame:
+    """Give rows numbers where their labels do not tell them apart."""
+    return table if table.index.is_unique else table.reset_index(drop=True)
+
+
 def _labelled(table: pd.DataFrame, labels: set[Any]) -> np.ndarray:
-    """Tell which rows carry one of these labels; none, where labels do not tell rows apart."""
-    if not labels or not table.index.is_unique:
-        return np.zeros(len(table), dtype=bool)
-    return table.index.isin(list(labels))
+    """Tell which rows carry one of these labels."""
+    return np.fromiter((label in labels for label in table.index), bool, len(table))
 
 
 def _searches(estimator: Any) -> bool:

@@ -12,6 +12,7 @@ from imblearn import FunctionSampler
 from imblearn.over_sampling import RandomOverSampler
 from imblearn.pipeline import make_pipeline as sampling_pipeline
 from sklearn import config_context
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.impute import SimpleImputer
@@ -57,6 +58,17 @@ def recordings(n_patients=12, n_each=3):
     ]
     X = pd.DataFrame(rows)
     return X, np.array([int(patient[1:]) % 2 for patient in X["patient"]])
+
+
+class NoScores(ClassifierMixin, BaseEstimator):
+    """Knows classes and no scores."""
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):
+        return np.full(len(X), self.classes_[0])
 
 
 def model(classifier=None):
@@ -194,6 +206,17 @@ class TestHiddenFailures:
             warnings.simplefilter("ignore")
             with pytest.raises(PatientError, match=r"S001.*no usable recording"):
                 voting.predict_patients(X)
+
+    @pytest.mark.filterwarnings("ignore")
+    @pytest.mark.parametrize("last", [LogisticRegression(), NoScores()], ids=["scores", "classes"])
+    def test_labels_that_do_not_tell_rows_apart(self, last):
+        X, y = self.speech()
+        features = EGeMAPSFeatures(on_error="nan")
+        pipeline = make_pipeline(features, SimpleImputer(), StandardScaler(), last)
+        voting = PatientVotingClassifier(pipeline).fit(X, y)
+        X.at[0, "audio"] = np.zeros(8000, dtype=np.float32)
+        X.index = [7] * len(X)
+        assert voting.predict_patients(X)["n_recordings"].tolist() == [1, 2, 2, 2, 2, 2]
 
     def test_a_training_patient_with_nothing_left(self):
         X, y = self.speech()
