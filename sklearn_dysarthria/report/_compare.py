@@ -16,7 +16,7 @@ from sklearn.base import clone
 from sklearn.utils import column_or_1d
 
 from sklearn_dysarthria._utils.progress import progress_bar
-from sklearn_dysarthria.exceptions import SmallClassWarning
+from sklearn_dysarthria.exceptions import PatientError, SmallClassWarning
 from sklearn_dysarthria.patients import RepeatedStratifiedPatientKFold, patient_bootstrap
 from sklearn_dysarthria.patients._base import class_columns, refuse_missing_labels
 from sklearn_dysarthria.patients._bootstrap import check_draws, warn_about_small_classes
@@ -43,6 +43,7 @@ def compare(
     preset: str = "quick",
     n_splits: int = 5,
     n_repeats: int = 1,
+    cv: Any = None,
     positive: Any = None,
     weights: Mapping[str, Any] | None = None,
     confidence: float = 0.95,
@@ -68,6 +69,10 @@ def compare(
         Size of the named methods; see :mod:`sklearn_dysarthria.pipelines`.
     n_splits, n_repeats : int, default=5, 1
         Folds, and repetitions of them with other shufflings.
+    cv : splitter or iterable of (train, test), optional
+        Other splits than those, over the rows of ``X``: the official split of a corpus
+        (:class:`~sklearn.model_selection.PredefinedSplit`), say.  Patients outside every test part
+        are not decided about.
     positive : label, optional
         Which of two classes sensitivity and specificity speak of.  By default the larger of two
         numbers, or the one that does not mean "healthy".
@@ -94,7 +99,7 @@ def compare(
     Raises
     ------
     PatientError
-        A patient carries two labels.
+        A patient carries two labels, or is on both sides of a split of ``cv``.
     MissingColumnError
         The table does not name patients.
     ValueError
@@ -109,7 +114,8 @@ def compare(
     Notes
     -----
     Each patient is in the test fold once per repetition.  Metrics are computed over patients,
-    within each repetition, and averaged over repetitions; intervals come from
+    within each repetition, and averaged over repetitions (with ``cv``, the k-th time that a patient
+    is tested belongs to repetition k); intervals come from
     :func:`~sklearn_dysarthria.patient_bootstrap` on the out-of-fold decisions and do not include
     the variation from training on other patients.  The chance row gives the mean of random
     guessers who know the class proportions, and the range of 95 % of them.
@@ -137,9 +143,7 @@ def compare(
     else:
         check_methods(names, preset, weights)
     warn_about_small_classes(label_of, stacklevel=3)
-    splitter = RepeatedStratifiedPatientKFold(
-        n_splits, n_repeats=n_repeats, random_state=random_state
-    )
+    splits = _splits(table, y, n_splits, n_repeats, cv, random_state)
     with ExitStack() as stack:
         if cache is None:
             cache = stack.enter_context(tempfile.TemporaryDirectory())
@@ -156,14 +160,13 @@ def compare(
                 verbose=verbose,
             )
         models[MAJORITY] = MajorityOfPatients()
-        splits = list(splitter.split(table, y))
         jobs = [(name, i) for i in range(len(splits)) for name in models]
         answers = Parallel(n_jobs=n_jobs, return_as="generator")(
             delayed(_decide_fold)(models[name], table, y, *splits[i]) for name, i in jobs
         )
         bar = progress_bar(answers, total=len(jobs), desc="comparing", verbose=verbose)
         decided = [
-            answer.assign(method=name, repeat=i // n_splits, fold=i % n_splits)
+            answer.assign(method=name, fold=i % n_splits if cv is None else i)
             for (name, i), answer in zip(jobs, bar, strict=True)
         ]
     predictions = _tidy(pd.concat(decided), label_of.astype(classes.dtype), list(models))
@@ -180,7 +183,9 @@ def compare(
         "patients": ", ".join(f"{label}: {(label_of == label).sum()}" for label in classes),
         "recordings": len(table),
         "cross-validation": f"{n_splits} folds of patients, {n_repeats} repetition(s), "
-        f"seed {random_state}",
+        f"seed {random_state}"
+        if cv is None
+        else _described(splits, table),
         "positive class": "mean over classes" if positive is None else positive,
         "intervals": f"{confidence:.0%}, patient bootstrap with {n_resamples} draws; for chance, "
         "the range of that share of random guessers",
@@ -215,6 +220,31 @@ def _refuse_lonely_patients(label_of: pd.Series) -> None:
         raise ValueError(
             f"Class {', '.join(lonely)} has a single patient, who cannot be in training and test."
         )
+
+
+def _splits(
+    table: pd.DataFrame, y: np.ndarray, n_splits: int, n_repeats: int, cv: Any, random_state: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the splits as row positions, none of which divides a patient."""
+    if cv is None:
+        cv = RepeatedStratifiedPatientKFold(
+            n_splits, n_repeats=n_repeats, random_state=random_state
+        )
+    splits = list(cv.split(table, y) if hasattr(cv, "split") else cv)
+    patients = patient_ids(table)
+    for number, (train, test) in enumerate(splits):
+        torn = sorted(map(str, set(patients[train]) & set(patients[test])))
+        if torn:
+            raise PatientError(
+                f"split {number} of cv has patients on both sides: {', '.join(torn[:5])}.",
+                remedy="Split by patient: StratifiedPatientKFold.",
+            )
+    return splits
+
+
+def _described(splits: list[tuple[np.ndarray, np.ndarray]], table: pd.DataFrame) -> str:
+    tested = pd.unique(patient_ids(table)[np.concatenate([test for _, test in splits])])
+    return f"{len(splits)} given split(s) of patients, {len(tested)} patients tested"
 
 
 def _check_names(names: list[Any], weights: Any) -> None:
@@ -270,6 +300,7 @@ def _tidy(decided: pd.DataFrame, label_of: pd.Series, methods: list[str]) -> pd.
     predictions = decided.reset_index()
     predictions["truth"] = label_of.reindex(predictions["patient"]).to_numpy()
     order = pd.Categorical(predictions["method"], categories=methods, ordered=True)
+    predictions["repeat"] = predictions.groupby(["method", "patient"]).cumcount()
     predictions = predictions.iloc[np.lexsort((predictions["repeat"], order.codes))]
     first = ["method", "repeat", "fold", "patient", "truth", "prediction"]
     rest = [name for name in predictions.columns if name not in first]

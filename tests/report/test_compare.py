@@ -6,7 +6,7 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.pipeline import make_pipeline
 
 from sklearn_dysarthria import (
@@ -261,3 +261,36 @@ def test_bands_for_other_tasks(speech):
     assert model.get_params()["estimator__images__fmax"] == 6000
     with pytest.warns(BandwidthWarning, match="no column task"):
         build_methods(["sand-convnext"], X.drop(columns="task"))
+
+
+def test_given_splits_are_used_and_only_their_test_patients_decided_about(speech):
+    X, y = speech
+    patients = X["patient"].unique()
+    tested = [name for name in patients if int(name[1:]) % 3 == 0]
+    side = np.where(X["patient"].isin(tested), 0, -1)
+    result = compare(
+        X,
+        y,
+        methods=["egemaps-svm-vote"],
+        cv=PredefinedSplit(side),
+        n_resamples=20,
+    )
+    assert set(result.predictions["patient"]) == set(tested)
+    assert set(result.predictions["fold"]) == {0}
+    assert f"{len(tested)} patients tested" in result.settings["cross-validation"]
+
+
+def test_repeated_given_splits_are_repetitions(speech):
+    X, y = speech
+    folds = RepeatedStratifiedPatientKFold(3, n_repeats=2, random_state=0)
+    arguments = {"methods": ["egemaps-svm-vote"], "n_resamples": 20, "random_state": 0}
+    given = compare(X, y, cv=list(folds.split(X, y)), **arguments)
+    usual = compare(X, y, n_splits=3, n_repeats=2, **arguments)
+    pd.testing.assert_frame_equal(given.scores, usual.scores)
+
+
+def test_given_splits_that_divide_a_patient_are_refused(speech):
+    X, y = speech
+    rows = np.arange(len(X))
+    with pytest.raises(PatientError, match="split 0 of cv has patients on both sides"):
+        compare(X, y, methods=["egemaps-svm-vote"], cv=[(rows[1:], rows[:1])])
