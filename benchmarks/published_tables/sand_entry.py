@@ -1,0 +1,98 @@
+"""The ConvNeXt entry to the SAND challenge, at either size.
+
+Source: README of the public repository
+eycoo/SAND-Speech-Analysis-for-Neurodegenerative-Diseases-challenge, by J. M. Mboe, A. N. Farras
+and L. A. Nikmah, "ConvNeXt-Based Deep Learning Framework for ALS Dysarthria Severity
+Classification", ICASSP 2026 SAND challenge.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from models import voted
+from sklearn.pipeline import Pipeline
+from tables import QUICK_IMAGES
+
+from sklearn_dysarthria import BackboneClassifier, EnergyVAD, LogMelDeltaImages
+from sklearn_dysarthria.pipelines import SAND_BANDS
+
+OVERSAMPLE = {1: 21, 2: 5, 3: 2}
+SPLIT = (
+    "published: one run on the official 247 training and 53 validation patients of SAND, best of "
+    "75 epochs on these 53; here the last epoch counts"
+)
+TRAINING = {
+    "loss": "focal",
+    "gamma": 2.0,
+    "class_weight": "balanced",
+    "optimizer": "adamw",
+    "weight_decay": 0.01,
+    "lr_schedule": "cosine",
+    "spec_augment": 0.7,
+    "horizontal_flip": 0.5,
+    "vertical_flip": 0.5,
+    "rotation": 10,
+    "color_jitter": 0.2,
+}
+"""Of the entry's README; how strong flips, rotation and jitter were is inferred."""
+
+
+def published_networks(args: argparse.Namespace) -> list[tuple[str, dict[str, Any], str]]:
+    """Return name, network and published macro-F1 of every row of the table."""
+    if args.size == "paper":
+        return [
+            ("ViT-Base", {"backbone": "vit_b_16"}, "0.606"),
+            ("ConvNeXt-Small", {"backbone": "convnext_small"}, "0.578"),
+            ("ConvNeXt-Base", {"backbone": "convnext_base"}, "0.598"),
+            ("ConvNeXt-Large", {"backbone": "convnext_large"}, "0.598"),
+        ]
+    femto = {"backbone": "convnext_femto", "weights": None}
+    return [
+        ("small ConvNeXt, half as wide", {**femto, "backbone_width": 0.5}, "0.578 (Small)"),
+        ("small ConvNeXt", femto, "0.598 (Base)"),
+        ("small ConvNeXt, twice as wide", {**femto, "backbone_width": 2.0}, "0.598 (Large)"),
+    ]
+
+
+def recordings(args: argparse.Namespace) -> Pipeline:
+    """Return energy VAD and images with frequency ranges by task."""
+    sized = QUICK_IMAGES if args.size == "quick" else {"n_mels": 256}
+    images = LogMelDeltaImages(**sized, freq_ranges=SAND_BANDS, cache=args.cache)
+    return Pipeline([("vad", EnergyVAD()), ("images", images)])
+
+
+def classifier(
+    args: argparse.Namespace, network: dict[str, Any], *, graded: bool = True, **params: Any
+) -> BackboneClassifier:
+    """Return one network trained by the entry's recipe.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        See :func:`tables.options`.
+    network : dict
+        Parameters that say which network.
+    graded : bool, default=True
+        The labels are the five of SAND, so that its oversampling applies.
+    **params : dict
+        Other parameters.
+    """
+    chosen = {
+        **TRAINING,
+        "max_epochs": args.epochs or (75 if args.size == "paper" else 20),
+        "lr": 1e-4 if args.size == "paper" else 1e-3,
+        "oversample": OVERSAMPLE if graded else None,
+        "random_state": args.seed,
+        **network,
+        **params,
+    }
+    if chosen["backbone"].startswith("convnext"):
+        chosen.setdefault("stochastic_depth", 0.1)
+    return BackboneClassifier(**chosen)
+
+
+def convnext(args: argparse.Namespace, network: dict[str, Any], **params: Any) -> Any:
+    """Return the entry as a patient model: majority vote over the recordings."""
+    return voted(recordings(args), classifier(args, network, **params), voting="hard")
