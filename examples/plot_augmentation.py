@@ -49,8 +49,8 @@ shown = {
     "vertical_flip": ImageAugment(vertical_flip=1)(pair),
     "rotation=15": ImageAugment(rotation=15)(pair),
     "color_jitter=0.4": ImageAugment(color_jitter=0.4)(pair),
-    "mixup": BatchMixing(mixup=1.0)(pair, labels)[0],
-    "cutmix": BatchMixing(cutmix=1.0)(pair, labels)[0],
+    "mixup": BatchMixing(mixup=1.0)({"X": pair}, labels)[0]["X"],
+    "cutmix": BatchMixing(cutmix=1.0)({"X": pair}, labels)[0]["X"],
 }
 fig, axes = plt.subplots(2, 4, figsize=(8, 4.2), layout="constrained")
 for ax, (name, batch) in zip(axes.flat, shown.items(), strict=True):

@@ -63,8 +63,8 @@ pd.DataFrame(
 # One Pipeline for all of them
 # ----------------------------
 #
-# The networks below are the small ones of the table, or are made small: ``backbone_depth`` keeps
-# the first stages only, and ``backbone_width`` multiplies the channels.
+# The networks below are the small ones of the table, or are made small: ``depth`` keeps
+# the first stages only, and ``width`` multiplies the channels.
 
 X, y = make_dysarthric_speech(n_patients=16, difficulty="easy", random_state=0)
 cache = tempfile.TemporaryDirectory()
@@ -82,10 +82,10 @@ pipeline = Pipeline(
 )
 variants = {
     "small ConvNeXt": {},
-    "its first two stages": {"backbone_depth": 3},
-    "twice as wide": {"backbone_width": 2.0},
+    "its first two stages": {"depth": 3},
+    "twice as wide": {"width": 2.0},
     "MobileNet v3": {"backbone": "mobilenet_v3_small"},
-    "narrow AlexNet": {"backbone": "alexnet", "backbone_width": 0.25},
+    "narrow AlexNet": {"backbone": "alexnet", "width": 0.25},
 }
 models = {
     name: clone(pipeline).set_params(**{f"classify__{key}": v for key, v in params.items()})

@@ -52,7 +52,7 @@ pipeline = Pipeline(
         (
             "classify",
             HyperAlexNetClassifier(
-                weights=None, backbone_width=0.25, lr=1e-3, max_epochs=12, random_state=0
+                weights=None, backbone_width=0.25, lr=1e-3, max_epochs=8, random_state=0
             ),
         ),
     ]

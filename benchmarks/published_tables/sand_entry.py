@@ -50,9 +50,9 @@ def published_networks(args: argparse.Namespace) -> list[tuple[str, dict[str, An
         ]
     femto = {"backbone": "convnext_femto", "weights": None}
     return [
-        ("small ConvNeXt, half as wide", {**femto, "backbone_width": 0.5}, "0.578 (Small)"),
+        ("small ConvNeXt, half as wide", {**femto, "width": 0.5}, "0.578 (Small)"),
         ("small ConvNeXt", femto, "0.598 (Base)"),
-        ("small ConvNeXt, twice as wide", {**femto, "backbone_width": 2.0}, "0.598 (Large)"),
+        ("small ConvNeXt, twice as wide", {**femto, "width": 2.0}, "0.598 (Large)"),
     ]
 
 

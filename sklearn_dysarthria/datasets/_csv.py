@@ -165,7 +165,7 @@ def _read(source: Path, texts: Sequence[str], sep: str | None) -> pd.DataFrame:
     except UnicodeDecodeError as error:
         problem = f"this is not text in UTF-8 ({error.reason} at byte {error.start})."
         raise RecordingError(problem, path=str(source), remedy="Save it as CSV UTF-8.") from None
-    except (ValueError, pd.errors.ParserWarning) as error:  # the parsers' errors are ValueErrors
+    except (ValueError, csv.Error, pd.errors.ParserWarning) as error:  # pandas' are ValueErrors
         raise RecordingError(f"cannot be read as a table: {error}", **where) from None
     stripped = {name: _stripped(cells[name]) for name in cells.columns}
     stripped |= {name: _as_text(stripped[name]) for name in texts if name in stripped}
@@ -175,9 +175,12 @@ def _read(source: Path, texts: Sequence[str], sep: str | None) -> pd.DataFrame:
 def _read_text(source: Path, texts: Sequence[str], sep: str | None) -> pd.DataFrame:
     with open(source, encoding="utf-8-sig", newline="") as file:
         header = next((line for line in file if line.strip()), "")
+    if sep is not None and len(sep) != 1:
+        raise ValueError(f"sep={sep!r} is not a single character.")
     if sep is None:
         sep = max(_SEPARATORS, key=lambda candidate: len(_split(header, candidate)))
     names = [name or f"Unnamed: {i}" for i, name in enumerate(_split(header, sep))]
+    _refuse_ragged_rows(source, sep, len(names))
     with warnings.catch_warnings():
         # Rows longer than the header: pandas would shift or cut them.
         warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -191,6 +194,21 @@ def _read_text(source: Path, texts: Sequence[str], sep: str | None) -> pd.DataFr
             skipinitialspace=True,
             low_memory=False,
             encoding="utf-8-sig",
+        )
+
+
+def _refuse_ragged_rows(source: Path, sep: str, n_columns: int) -> None:
+    """Say which rows are longer than the header; of them, pandas tells lines and tokens at best."""
+    with open(source, encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, delimiter=sep, skipinitialspace=True)
+        lengths = [(reader.line_num, len(cells)) for cells in reader if any(cells)]
+    longer = [(line, length) for line, length in lengths[1:] if length > n_columns]
+    if longer:
+        line, length = longer[0]
+        raise ValueError(
+            f"{_count(len(longer), 'row')} longer than the header, which has "
+            f"{_count(n_columns, 'cell')}: the first, on line {line}, has {length}. Quote cells "
+            f"that contain {sep!r}."
         )
 
 
@@ -244,7 +262,11 @@ def _problems(
     found += [_rows_without(role, named[role], columns[role]) for role in columns]
     if "audio" in columns:
         found += _bad_paths(columns["audio"].dropna(), folder)
-    if "patient" in columns and "target" in columns:
+    no_classes = ""
+    if "target" in columns:
+        no_classes = _no_classes(columns["target"].dropna(), named["target"])
+        found.append(no_classes)
+    if "patient" in columns and "target" in columns and not no_classes:
         found.append(_torn_patients(columns["patient"], columns["target"], named["target"]))
     return [problem for problem in found if problem]
 
@@ -283,7 +305,14 @@ def _rows_without(role: str, name: str, cells: pd.Series) -> str:
 
 def _bad_paths(paths: pd.Series, folder: Path) -> list[str]:
     found = []
-    missing = [path for path in dict.fromkeys(paths) if not os.path.isfile(path)]
+    folders = [path for path in dict.fromkeys(paths) if os.path.isdir(path)]
+    if folders:
+        what = "is a folder" if len(folders) == 1 else "are folders"
+        found.append(
+            f"{_count(len(folders), 'recording')} {what} (give one row per file in it): "
+            f"{_some(folders)}."
+        )
+    missing = [path for path in dict.fromkeys(paths) if not os.path.exists(path)]
     if missing:
         hint = " (folders are separated by '/')" if any("\\" in path for path in missing) else ""
         found.append(
@@ -294,6 +323,24 @@ def _bad_paths(paths: pd.Series, folder: Path) -> list[str]:
     if repeated:
         found.append(f"{_count(len(repeated), 'recording')} in several rows: {_some(repeated)}.")
     return found
+
+
+def _no_classes(labels: pd.Series, name: str) -> str:
+    """Refuse labels that no classifier takes, whose own words for it are hard to understand."""
+    strange = [label for label in labels if not isinstance(label, (str, int, float, np.generic))]
+    if strange:
+        return f"Labels in column {name!r} are neither text nor numbers: {_some(strange)}."
+    if is_numeric_dtype(labels.dtype):
+        values = labels.astype(float)
+        broken = dict.fromkeys(values[(values % 1 != 0)])
+        if broken:
+            return (
+                f"Labels in column {name!r} are not whole numbers: {_some(broken)} (classes are "
+                "whole numbers or text)."
+            )
+    elif labels.map(lambda label: isinstance(label, str)).nunique() > 1:
+        return f"Labels in column {name!r} are partly text and partly numbers."
+    return ""
 
 
 def _torn_patients(patients: pd.Series, labels: pd.Series, name: str) -> str:

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from sklearn_dysarthria._utils.progress import progress_bar
+from sklearn_dysarthria.datasets._layout import find_folder
 from sklearn_dysarthria.exceptions import CorpusNotFoundError
 
 DATA_HOME_VARIABLE = "SKLEARN_DYSARTHRIA_DATA"
@@ -41,6 +42,8 @@ class Corpus:
     """Mirrors, in the order in which they are tried; a file's path is appended."""
     archive_url: str
     """The whole corpus, for those who get it by hand."""
+    unpacked: Sequence[str] = ()
+    """Patterns of the folders that the archive unpacks to."""
 
 
 def get_data_home(data_home: str | os.PathLike[str] | None = None) -> Path:
@@ -124,7 +127,10 @@ def obtain_corpus(
     OSError
         A needed file is not the published one.
     """
-    folder = _corpus_folder(corpus, get_data_home(data_home))
+    home = get_data_home(data_home)
+    folder = find_folder(
+        home, corpus.folder, lambda place: (place / corpus.marker).exists(), corpus.unpacked
+    )
     missing = [path for path in needed if not (folder / path).is_file()]
     if missing:
         problem = (
@@ -144,12 +150,6 @@ def obtain_corpus(
     for path in needed:
         verify_file(folder / path, corpus.registry[path])
     return folder
-
-
-def _corpus_folder(corpus: Corpus, home: Path) -> Path:
-    nested = home / corpus.folder
-    is_the_corpus = not (nested / corpus.marker).exists() and (home / corpus.marker).exists()
-    return home if is_the_corpus else nested
 
 
 def verify_file(path: Path, sha256: str) -> None:

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from sklearn.utils import Bunch
 
+from sklearn_dysarthria.datasets._bunch import as_dataset
 from sklearn_dysarthria.datasets._download import (
     Corpus,
     obtain_corpus,
@@ -48,6 +47,7 @@ def _corpus() -> Corpus:
         registry=read_registry("minsk2020_sha256.txt"),
         base_urls=(f"https://raw.githubusercontent.com/{_REPOSITORY}/{_COMMIT}",),
         archive_url=f"https://github.com/{_REPOSITORY}/archive/{_COMMIT}.zip",
+        unpacked=("Minsk2020_ALS_database-*", "Minsk2020_ALS_database"),
     )
 
 
@@ -80,7 +80,8 @@ def fetch_minsk2020_als(
     data_home : path-like, optional
         Folder that holds the corpora, this one in ``minsk2020/``; by default the environment
         variable ``SKLEARN_DYSARTHRIA_DATA``, else the user's cache folder.  The folder of the
-        unpacked corpus itself is accepted, too.
+        unpacked corpus itself is accepted, too, and so is the one that GitHub's archive unpacks
+        to (``Minsk2020_ALS_database-<commit>``), in either place.
     download_if_missing : bool, default=True
         If False, raise an error instead of downloading what is not there.
     tasks : str or sequence of str, default=("phonationA", "phonationI")
@@ -164,7 +165,13 @@ def fetch_minsk2020_als(
     known = labels.notna()
     table = table[known].reset_index(drop=True)
     labels = labels[known].reset_index(drop=True).astype(object).rename("target")
-    return _as_dataset(table, labels, return_X_y=return_X_y, as_frame=as_frame)
+    return as_dataset(
+        table,
+        labels,
+        read_description("minsk2020.rst"),
+        return_X_y=return_X_y,
+        as_frame=as_frame,
+    )
 
 
 def _check_tasks(tasks: str | Sequence[str]) -> set[str]:
@@ -217,22 +224,4 @@ def _read_features_file(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(
         {"sex_csv": cells["Sex"].str.lower().to_numpy(), "age_csv": cells["Age"].to_numpy()},
         index=pd.Index(group + cells["ID"].str.zfill(3), name="patient"),
-    )
-
-
-def _as_dataset(table: pd.DataFrame, labels: pd.Series, *, return_X_y: bool, as_frame: bool) -> Any:
-    filenames = table["audio"].to_numpy(dtype=object)
-    classes = np.array(sorted(labels.unique()))
-    data: Any = table if as_frame else filenames
-    target: Any = labels if as_frame else labels.to_numpy(dtype=str)
-    if return_X_y:
-        return data, target
-    return Bunch(
-        data=data,
-        target=target,
-        frame=table.assign(target=labels) if as_frame else None,
-        target_names=classes,
-        feature_names=list(table.columns) if as_frame else ["audio"],
-        filenames=filenames,
-        DESCR=read_description("minsk2020.rst"),
     )

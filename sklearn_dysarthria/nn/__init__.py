@@ -10,21 +10,66 @@ from sklearn_dysarthria._utils.torch_stack import require_torch_stack
 require_torch_stack()
 
 from sklearn_dysarthria.nn._augment import SpecAugment  # noqa: E402
-from sklearn_dysarthria.nn._backbones import BACKBONES, Backbone, build_backbone  # noqa: E402
+from sklearn_dysarthria.nn._backbone import Backbone  # noqa: E402
+from sklearn_dysarthria.nn._backbones import (  # noqa: E402
+    BACKBONES,
+    build_backbone,
+    check_backbone_name,
+    list_backbones,
+)
+from sklearn_dysarthria.nn._fusion import (  # noqa: E402
+    AttentionFusion,
+    ConcatFusion,
+    FiLMFusion,
+    GatedFusion,
+)
 from sklearn_dysarthria.nn._hyper import HyperClassifierModule, HyperLinear  # noqa: E402
+from sklearn_dysarthria.nn._image_augment import AugmentChain, ImageAugment  # noqa: E402
 from sklearn_dysarthria.nn._losses import FocalLoss  # noqa: E402
-from sklearn_dysarthria.nn._models import ConvNeXtModule, HyperAlexNetModule  # noqa: E402
+from sklearn_dysarthria.nn._mixing import BatchMixing, MixedTarget  # noqa: E402
+from sklearn_dysarthria.nn._models import (  # noqa: E402
+    BackboneModule,
+    ConvNeXtModule,
+    HyperAlexNetModule,
+)
+from sklearn_dysarthria.nn._ordinal import (  # noqa: E402
+    CoralLoss,
+    CornLoss,
+    CumulativeLinkLoss,
+    OrdinalNetwork,
+    ordinal_probabilities,
+)
+from sklearn_dysarthria.nn._parameters import count_parameters  # noqa: E402
+from sklearn_dysarthria.nn._task_fusion import TaskFusionModule  # noqa: E402
 from sklearn_dysarthria.nn._weights import load_backbone_weights  # noqa: E402
 
 __all__ = [
     "BACKBONES",
+    "AttentionFusion",
+    "AugmentChain",
     "Backbone",
+    "BackboneModule",
+    "BatchMixing",
+    "ConcatFusion",
     "ConvNeXtModule",
+    "CoralLoss",
+    "CornLoss",
+    "CumulativeLinkLoss",
+    "FiLMFusion",
     "FocalLoss",
+    "GatedFusion",
     "HyperAlexNetModule",
     "HyperClassifierModule",
     "HyperLinear",
+    "ImageAugment",
+    "MixedTarget",
+    "OrdinalNetwork",
     "SpecAugment",
+    "TaskFusionModule",
     "build_backbone",
+    "check_backbone_name",
+    "count_parameters",
+    "list_backbones",
     "load_backbone_weights",
+    "ordinal_probabilities",
 ]

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import torch
 from torch import Tensor, nn
 
 from sklearn_dysarthria._utils.torch_stack import require_torchaudio
 
 
-class SpecAugment(nn.Module):
+class Augmentation(nn.Module):
+    """Base of what changes training images, and views of images at prediction."""
+
+    @abstractmethod
+    def same_for_all(self, images: Tensor) -> Tensor:
+        """Augment all samples alike, by one draw, in whichever mode.
+
+        Parameters
+        ----------
+        images : torch.Tensor of shape (n_samples, n_channels, height, width)
+            Images.
+
+        Returns
+        -------
+        torch.Tensor of shape (n_samples, n_channels, height, width)
+            An augmented copy.
+        """
+
+
+class SpecAugment(Augmentation):
     """Blank random bands of mel channels and stretches of time, in training mode only.
 
     Each sample is masked with ``probability``; its channels (log-mel, Δ, ΔΔ) share the masks,
     since they show the same sound.  A masked pixel takes the mean of its sample and channel,
     which is neutral whichever way the images are normalised.  Random numbers come from torch's
-    global generator.  The input is never changed in place.
+    global CPU generator, on whichever device the images lie.  The input is never changed in place.
 
     Parameters
     ----------
@@ -92,19 +113,32 @@ class SpecAugment(nn.Module):
         ValueError
             ``images`` does not have four dimensions.
         """
-        if images.ndim != 4:
-            raise ValueError(
-                "images must have shape (n_samples, n_channels, height, width), "
-                f"got {tuple(images.shape)}."
-            )
-        if not self.training:
-            return images
-        n_samples, _, height, width = images.shape
-        chosen = torch.rand(n_samples, device=images.device) < self.probability
-        kept_rows = _keep(images, height, self.max_frequency_fraction, self.n_frequency_masks)
-        kept_columns = _keep(images, width, self.max_time_fraction, self.n_time_masks)
+        check_image_batch(images)
+        return self._mask(images, len(images)) if self.training else images
+
+    def same_for_all(self, images: Tensor) -> Tensor:
+        """Mask all samples in the same places, those of one draw, in whichever mode.
+
+        Parameters
+        ----------
+        images : torch.Tensor of shape (n_samples, n_channels, height, width)
+            Height is mel frequency, width is time.
+
+        Returns
+        -------
+        torch.Tensor of shape (n_samples, n_channels, height, width)
+            A masked copy.
+        """
+        check_image_batch(images)
+        return self._mask(images, 1)
+
+    def _mask(self, images: Tensor, n_draws: int) -> Tensor:
+        height, width = images.shape[2:]
+        chosen = torch.rand(n_draws) < self.probability
+        kept_rows = _keep(n_draws, height, self.max_frequency_fraction, self.n_frequency_masks)
+        kept_columns = _keep(n_draws, width, self.max_time_fraction, self.n_time_masks)
         kept = kept_rows[:, None, :, None] & kept_columns[:, None, None, :]
-        kept = kept | ~chosen[:, None, None, None]
+        kept = (kept | ~chosen[:, None, None, None]).to(images.device)
         return torch.where(kept, images, images.mean(dim=(2, 3), keepdim=True))
 
     def extra_repr(self) -> str:
@@ -116,13 +150,22 @@ class SpecAugment(nn.Module):
         )
 
 
-def _keep(images: Tensor, length: int, max_fraction: float, n_masks: int) -> Tensor:
-    """Draw which of ``length`` rows or columns survive; bool of shape (n_samples, length)."""
+def check_image_batch(images: Tensor) -> None:
+    """Raise ValueError if this is no batch of images."""
+    if images.ndim != 4:
+        raise ValueError(
+            "images must have shape (n_samples, n_channels, height, width), "
+            f"got {tuple(images.shape)}."
+        )
+
+
+def _keep(n_draws: int, length: int, max_fraction: float, n_masks: int) -> Tensor:
+    """Draw which of ``length`` rows or columns survive; bool of shape (n_draws, length)."""
     from torchaudio.functional import mask_along_axis_iid
 
     # torchaudio draws widths below its parameter; one more makes the widest mask possible.
     bound = int(max_fraction * length) + 1
-    kept = torch.ones(len(images), 1, length, device=images.device)
+    kept = torch.ones(n_draws, 1, length)
     for _ in range(n_masks):
         kept = mask_along_axis_iid(kept, mask_param=bound, mask_value=0.0, axis=2)
     return kept[:, 0] > 0

@@ -20,7 +20,8 @@ class HyperLinear(nn.Module):
     """Linear layer whose weights and bias a hypernetwork generates from a context.
 
     The hypernetwork is ``context → Linear(context_dim, hidden_dim) → ReLU →
-    Linear(hidden_dim, out_features · in_features + out_features)``.
+    Linear(hidden_dim, out_features · in_features + out_features)``, with further
+    ``Linear(hidden_dim, hidden_dim) → ReLU`` in between if ``n_hidden_layers`` asks for them.
 
     Parameters
     ----------
@@ -29,7 +30,7 @@ class HyperLinear(nn.Module):
     context_dim : int, default=128
         Number of values in a context.
     hidden_dim : int, default=512
-        Width of the hidden layer.
+        Width of every hidden layer.
     n_contexts : int, default=1
         Fixed contexts over which the logits are averaged in evaluation mode; used with
         ``context="noise"`` only.
@@ -39,6 +40,8 @@ class HyperLinear(nn.Module):
         context per row, in both modes.
     seed : int, default=0
         Of the fixed contexts, which have a generator of their own.
+    n_hidden_layers : int, default=1
+        Hidden layers of the hypernetwork; the paper has one.
 
     Attributes
     ----------
@@ -66,6 +69,7 @@ class HyperLinear(nn.Module):
         n_contexts: int = 1,
         context: str = "noise",
         seed: int = 0,
+        n_hidden_layers: int = 1,
     ) -> None:
         super().__init__()
         if context not in CONTEXTS:
@@ -76,6 +80,7 @@ class HyperLinear(nn.Module):
             "context_dim": context_dim,
             "hidden_dim": hidden_dim,
             "n_contexts": n_contexts,
+            "n_hidden_layers": n_hidden_layers,
         }
         for name, size in sizes.items():
             if size < 1:
@@ -87,7 +92,11 @@ class HyperLinear(nn.Module):
         self.n_contexts = n_contexts
         self.context = context
         self.seed = seed
+        self.n_hidden_layers = n_hidden_layers
         self.hidden = nn.Linear(context_dim, hidden_dim)
+        self.further_hidden = nn.ModuleList(
+            nn.Linear(hidden_dim, hidden_dim) for _ in range(n_hidden_layers - 1)
+        )
         self.generated = nn.Linear(hidden_dim, out_features * in_features + out_features)
         fixed = None
         if context == "noise":
@@ -104,12 +113,17 @@ class HyperLinear(nn.Module):
         That variance is 1 / (3 · in_features), of U(±1/√in_features), for weights and bias alike.
         """
         # With C ~ N(0, I), entries of the first layer of variance 1/context_dim and no bias, a
-        # hidden unit is z ~ N(0, 1) before the ReLU, and E[ReLU(z)²] = 1/2.  An output is a sum
-        # of hidden_dim such terms times weights of variance s², hence of variance
-        # hidden_dim · s² / 2; this equals 1 / (3 · in_features) when
+        # hidden unit is z with E[z²] = 1 before the ReLU.  Weights are symmetric about 0, so that
+        # z is too, and E[ReLU(z)²] = E[z²]/2.  A unit of a further layer sums hidden_dim such
+        # terms times weights of variance v: E[z²] = hidden_dim · v / 2, which stays 1 through any
+        # number of layers when v = 2 / hidden_dim.  An output sums them times weights of variance
+        # s² and has variance hidden_dim · s² / 2; this equals 1 / (3 · in_features) when
         # s² = 2 / (3 · in_features · hidden_dim).
         nn.init.normal_(self.hidden.weight, std=1 / math.sqrt(self.context_dim))
         nn.init.zeros_(self.hidden.bias)
+        for layer in self._further_layers():
+            nn.init.normal_(layer.weight, std=math.sqrt(2 / self.hidden_dim))
+            nn.init.zeros_(layer.bias)
         std = math.sqrt(2 / (3 * self.in_features * self.hidden_dim))
         nn.init.normal_(self.generated.weight, std=std)
         nn.init.zeros_(self.generated.bias)
@@ -164,8 +178,8 @@ class HyperLinear(nn.Module):
             drawn = torch.randn(self.context_dim, device=reference.device, dtype=reference.dtype)
             weight, bias = self.generate(drawn)
         else:
-            # The logits are linear in the generated weights, and these are affine in the hidden
-            # activations: the mean of the logits is the logits of the mean activation.
+            # The logits are linear in the generated weights, and these are affine in the last
+            # hidden activations: the mean of the logits is the logits of the mean activation.
             mean = self._activations(cast(Tensor, self.contexts)).mean(dim=0)
             weight, bias = self._split(self.generated(mean))
         return F.linear(embedding, weight, bias)
@@ -197,11 +211,18 @@ class HyperLinear(nn.Module):
         """Describe the layer in one line."""
         return (
             f"in_features={self.in_features}, out_features={self.out_features}, "
-            f"context={self.context!r}, n_contexts={self.n_contexts}"
+            f"context={self.context!r}, n_contexts={self.n_contexts}, "
+            f"n_hidden_layers={self.n_hidden_layers}"
         )
 
     def _activations(self, contexts: Tensor) -> Tensor:
-        return F.relu(self.hidden(contexts))
+        activations = F.relu(self.hidden(contexts))
+        for layer in self.further_hidden:
+            activations = F.relu(layer(activations))
+        return activations
+
+    def _further_layers(self) -> list[nn.Linear]:
+        return [cast(nn.Linear, layer) for layer in self.further_hidden]
 
     def _split(self, generated: Tensor) -> tuple[Tensor, Tensor]:
         n_weights = self.out_features * self.in_features
@@ -228,7 +249,7 @@ class HyperClassifierModule(nn.Module):
         Number of features.
     n_classes : int, default=2
         Number of logits.
-    context_dim, hidden_dim, n_contexts, context
+    context_dim, hidden_dim, n_contexts, context, n_hidden_layers
         See :class:`HyperLinear`.
     context_seed : int, default=0
         Seed of the fixed contexts.
@@ -243,6 +264,7 @@ class HyperClassifierModule(nn.Module):
         n_contexts: int = 32,
         context: str = "noise",
         context_seed: int = 0,
+        n_hidden_layers: int = 1,
     ) -> None:
         super().__init__()
         self.head = HyperLinear(
@@ -253,6 +275,7 @@ class HyperClassifierModule(nn.Module):
             n_contexts=n_contexts,
             context=context,
             seed=context_seed,
+            n_hidden_layers=n_hidden_layers,
         )
 
     def forward(self, X: Tensor, context: Tensor | None = None) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from sklearn_dysarthria.nn._backbone import Backbone
 from sklearn_dysarthria.nn._backbones import build_backbone
 from sklearn_dysarthria.nn._hyper import HyperLinear
 
@@ -15,17 +16,17 @@ HEADS = ("hyper", "dense")
 class HyperAlexNetModule(nn.Module):
     """Image embedding and a classification layer whose weights a hypernetwork generates.
 
-    ``backbone → Linear(4096, embedding_dim) → HyperLinear``.
+    ``backbone → Linear(backbone.out_features, embedding_dim) → HyperLinear``.
 
     Parameters
     ----------
     n_classes : int, default=2
-        Number of logits.
+        Number of logits, at least 1.
     embedding_dim : int, default=768
         Size of the embedding.
     head : {"hyper", "dense"}, default="hyper"
         ``"dense"`` is the ablation: an ordinary linear layer, which takes no context.
-    context, context_dim, hidden_dim, n_contexts
+    context, context_dim, hidden_dim, n_hidden_layers, n_contexts
         See :class:`HyperLinear`; not used by ``head="dense"``.
     context_seed : int, default=0
         Seed of the fixed contexts.
@@ -33,6 +34,8 @@ class HyperAlexNetModule(nn.Module):
         Of the backbone; see :func:`build_backbone` and :meth:`Backbone.freeze`.
     backbone : str, default="alexnet"
         See :func:`build_backbone`.
+    backbone_depth, backbone_width, image_size
+        ``depth``, ``width`` and ``image_size`` of :func:`build_backbone`.
 
     Attributes
     ----------
@@ -70,16 +73,26 @@ class HyperAlexNetModule(nn.Module):
         context: str = "noise",
         context_dim: int = 128,
         hidden_dim: int = 512,
+        n_hidden_layers: int = 1,
         n_contexts: int = 32,
         context_seed: int = 0,
         weights: Any = None,
         freeze: int | str | None = None,
         backbone: str = "alexnet",
+        backbone_depth: int | None = None,
+        backbone_width: float = 1.0,
+        image_size: int | tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         if head not in HEADS:
             raise ValueError(f"head must be one of {HEADS}, got {head!r}.")
-        self.backbone = build_backbone(backbone, weights=weights).freeze(freeze)
+        self.backbone: Backbone = build_backbone(
+            backbone,
+            weights=weights,
+            depth=backbone_depth,
+            width=backbone_width,
+            image_size=image_size,
+        ).freeze(freeze)
         self.embedding = nn.Linear(self.backbone.out_features, embedding_dim)
         self.head: HyperLinear | nn.Linear
         if head == "hyper":
@@ -91,6 +104,7 @@ class HyperAlexNetModule(nn.Module):
                 n_contexts=n_contexts,
                 context=context,
                 seed=context_seed,
+                n_hidden_layers=n_hidden_layers,
             )
         else:
             self.head = nn.Linear(embedding_dim, n_classes)
@@ -159,26 +173,121 @@ class HyperAlexNetModule(nn.Module):
         return self.head.logits_per_context(self.embed(X))
 
 
-class ConvNeXtModule(nn.Module):
-    """ConvNeXt with a linear layer for this task's classes.
+class BackboneModule(nn.Module):
+    """Backbone, dropout, and a linear layer for this task's classes.
 
     Parameters
     ----------
     n_classes : int
-        Number of logits.
+        Number of logits, at least 1.
+    backbone : str, default="vit_b_16"
+        See :func:`build_backbone`.
+    weights, freeze
+        Of the backbone; see :func:`build_backbone` and :meth:`Backbone.freeze`.
+    depth, width, image_size
+        See :func:`build_backbone`.
+    stochastic_depth : float, optional
+        Probability with which the last block is skipped for a sample in training; None is the
+        architecture's own.
+    dropout : float, default=0.0
+        Share of the embedding that is zeroed in training.
+
+    Attributes
+    ----------
+    backbone : Backbone
+        Images to features.
+    dropout : torch.nn.Dropout
+        Between them.
+    head : torch.nn.Linear
+        Features to logits.
+
+    Raises
+    ------
+    ValueError
+        A parameter is not among its options.
+    WeightsError
+        The weights cannot be had, or do not fit tensor by tensor.
+    ImportError
+        The backbone is one of timm, which is not installed.
+    """
+
+    def __init__(
+        self,
+        n_classes: int,
+        backbone: str = "vit_b_16",
+        weights: Any = None,
+        freeze: int | str | None = None,
+        depth: int | None = None,
+        width: float = 1.0,
+        image_size: int | tuple[int, int] | None = None,
+        stochastic_depth: float | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.backbone: Backbone = build_backbone(
+            backbone,
+            weights=weights,
+            stochastic_depth_prob=stochastic_depth,
+            depth=depth,
+            width=width,
+            image_size=image_size,
+        ).freeze(freeze)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(self.backbone.out_features, n_classes)
+
+    def embed(self, X: Tensor) -> Tensor:
+        """Compute the embedding.
+
+        Parameters
+        ----------
+        X : torch.Tensor of shape (n_samples, 3, height, width)
+            Images.
+
+        Returns
+        -------
+        torch.Tensor of shape (n_samples, backbone.out_features)
+            Output of the backbone.
+        """
+        return self.backbone(X)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Compute logits.
+
+        Parameters
+        ----------
+        X : torch.Tensor of shape (n_samples, 3, height, width)
+            Images.
+
+        Returns
+        -------
+        torch.Tensor of shape (n_samples, n_classes)
+            Logits.
+        """
+        return self.head(self.dropout(self.embed(X)))
+
+
+class ConvNeXtModule(BackboneModule):
+    """ConvNeXt with a linear layer for this task's classes, which starts as torchvision's does.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of logits, at least 1.
     variant : {"femto", "tiny", "small", "base", "large"}, default="base"
         See :func:`build_backbone`.
     stochastic_depth : float, default=0.1
         Probability with which the last block is skipped for a sample in training.
     weights, freeze
         Of the backbone; see :func:`build_backbone` and :meth:`Backbone.freeze`.
+    depth, width
+        See :func:`build_backbone`.
 
     Attributes
     ----------
     backbone : Backbone
         Images to features.
     head : torch.nn.Linear
-        Features to logits; starts as torchvision starts it.
+        Features to logits.
 
     Raises
     ------
@@ -199,41 +308,17 @@ class ConvNeXtModule(nn.Module):
         stochastic_depth: float = 0.1,
         weights: Any = None,
         freeze: int | str | None = None,
+        depth: int | None = None,
+        width: float = 1.0,
     ) -> None:
-        super().__init__()
-        self.backbone = build_backbone(
-            f"convnext_{variant}", weights=weights, stochastic_depth_prob=stochastic_depth
-        ).freeze(freeze)
-        self.head = nn.Linear(self.backbone.out_features, n_classes)
+        super().__init__(
+            n_classes,
+            f"convnext_{variant}",
+            weights=weights,
+            freeze=freeze,
+            depth=depth,
+            width=width,
+            stochastic_depth=stochastic_depth,
+        )
         nn.init.trunc_normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
-
-    def embed(self, X: Tensor) -> Tensor:
-        """Compute the embedding.
-
-        Parameters
-        ----------
-        X : torch.Tensor of shape (n_samples, 3, height, width)
-            Images.
-
-        Returns
-        -------
-        torch.Tensor of shape (n_samples, backbone.out_features)
-            Input of the head.
-        """
-        return self.backbone(X)
-
-    def forward(self, X: Tensor) -> Tensor:
-        """Compute logits.
-
-        Parameters
-        ----------
-        X : torch.Tensor of shape (n_samples, 3, height, width)
-            Images.
-
-        Returns
-        -------
-        torch.Tensor of shape (n_samples, n_classes)
-            Logits.
-        """
-        return self.head(self.embed(X))

@@ -2,6 +2,11 @@
 
 from sklearn_dysarthria._utils.lazy import attach
 
-_EXPORTS = {"_vad": ["EnergyVAD"]}
+_EXPORTS = {
+    "_noise": ["AddNoise"],
+    "_resampled": ["ResampledClassifier"],
+    "_sampling": ["RecordingOverSampler"],
+    "_vad": ["EnergyVAD"],
+}
 
 __getattr__, __dir__, __all__ = attach(__name__, _EXPORTS)

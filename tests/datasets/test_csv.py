@@ -239,3 +239,57 @@ def test_parquet_ids_with_a_gap_and_broken_parquet(study):
     path.write_bytes(b"PAR1 not really")
     with pytest.raises(RecordingError, match="cannot be read as a table"):
         load_recordings(path)
+
+
+def test_ragged_rows_are_told_in_one_sentence(study):
+    text = "audio,patient,note\na1.wav,1,fine\na2.wav,1,one, two\n\nb1.wav,2,x,y,z\n"
+    with pytest.raises(RecordingError) as caught:
+        load_recordings(write(study, text))
+    message = str(caught.value)
+    assert (
+        "2 rows longer than the header, which has 3 cells: the first, on line 3, has 4" in message
+    )
+    assert "Quote cells that contain ','" in message
+    assert "tokenizing" not in message
+
+
+def test_quoted_cells_over_several_lines_are_not_ragged(study):
+    path = write(study, 'audio,patient,note\na1.wav,1,"two\nlines, really"\n')
+    assert load_recordings(path).data["note"].tolist() == ["two\nlines, really"]
+
+
+def test_labels_that_are_no_classes(study):
+    path = write(study, "audio,patient,score\na1.wav,1,0\nb1.wav,2,1.5\n")
+    with pytest.raises(RecordingError, match=r"'score' are not whole numbers: 1\.5 \(classes"):
+        load_recordings(path, target="score")
+    path = write(study, "audio,patient,score\na1.wav,1,0.0\nb1.wav,2,1.0\n")
+    assert load_recordings(path, target="score").target.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "match"),
+    [
+        ([[1], [2]], "neither text nor numbers"),
+        (pd.to_datetime(["2020-01-01", "2021-01-01"]), "neither text nor numbers"),
+    ],
+)
+def test_parquet_labels_that_are_no_classes(study, labels, match):
+    pytest.importorskip("pyarrow")
+    path = study / "table.parquet"
+    pd.DataFrame({"audio": ["a1.wav", "b1.wav"], "patient": ["1", "2"], "y": labels}).to_parquet(
+        path
+    )
+    with pytest.raises(RecordingError, match=match):
+        load_recordings(path, target="y")
+
+
+def test_folder_among_the_recordings(study):
+    (study / "session").mkdir()
+    with pytest.raises(RecordingError, match=r"1 recording is a folder .*session'") as caught:
+        load_recordings(write(study, "audio,patient\na1.wav,1\nsession,2\n"))
+    assert "missing" not in str(caught.value)
+
+
+def test_separator_of_several_characters(study):
+    with pytest.raises(RecordingError, match="sep='::' is not a single character"):
+        load_recordings(write(study, GOOD), **NAMES, sep="::")

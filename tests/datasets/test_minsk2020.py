@@ -231,3 +231,19 @@ def test_disagreements_in_the_real_corpus(minsk2020_home):
     assert published.agg("count").to_dict() == {"m": 17, "f": 14}
     assert published.agg("mean").round(1).to_dict() == {"m": 61.1, "f": 57.3}
     assert published.agg("std").round(1).to_dict() == {"m": 7.7, "f": 7.8}
+
+
+@pytest.mark.parametrize("place", ["", "minsk2020"])
+def test_unpacked_archive_is_accepted_as_it_is(tiny, tmp_path, place):
+    commit = _minsk2020._COMMIT
+    shutil.copytree(tiny / "minsk2020", tmp_path / place / f"Minsk2020_ALS_database-{commit}")
+    data = fetch_minsk2020_als(data_home=tmp_path, download_if_missing=False).data
+    expected = tmp_path / place / f"Minsk2020_ALS_database-{commit}" / "ALS" / "024_a.wav"
+    assert data.loc[0, "audio"] == str(expected)
+
+
+def test_own_folder_comes_before_an_unpacked_archive(tiny, tmp_path):
+    for place in ("minsk2020", "Minsk2020_ALS_database-main"):
+        shutil.copytree(tiny / "minsk2020", tmp_path / place)
+    data = fetch_minsk2020_als(data_home=tmp_path).data
+    assert data.loc[0, "audio"] == str(tmp_path / "minsk2020" / "ALS" / "024_a.wav")

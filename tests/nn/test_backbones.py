@@ -9,7 +9,13 @@ import torchvision
 from torch import nn
 from torchvision.ops import StochasticDepth
 
-from sklearn_dysarthria.nn import BACKBONES, build_backbone, load_backbone_weights
+from sklearn_dysarthria.nn import (
+    BACKBONES,
+    build_backbone,
+    check_backbone_name,
+    list_backbones,
+    load_backbone_weights,
+)
 
 SIZES = {
     "alexnet": (7, 4096),
@@ -19,6 +25,7 @@ SIZES = {
     "convnext_base": (5, 1024),
     "convnext_large": (5, 1536),
 }
+LAST_LAYER = {"alexnet": "classifier.6", "convnex": "classifier.2"}
 
 
 @pytest.fixture
@@ -45,7 +52,9 @@ def test_registry(name):
         with torch.device("meta"):
             model = torchvision.models.get_model(name)
         shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
-        del shapes[f"{backbone.last_layer}.weight"], shapes[f"{backbone.last_layer}.bias"]
+        last_layer = {key for key in shapes if key.rpartition(".")[0] == LAST_LAYER[name[:7]]}
+        assert backbone.optional == last_layer
+        shapes = {key: shape for key, shape in shapes.items() if key not in last_layer}
         found = backbone.torchvision_state_dict()
         assert {key: tensor.shape for key, tensor in found.items()} == shapes
         assert len(backbone.state_dict()) == len(shapes)
@@ -168,7 +177,11 @@ def test_freeze_says_how_many_stages_there_are(femto, stages):
 @pytest.mark.parametrize(
     ("name", "probability", "message"),
     [
-        ("resnet18", None, "Unknown backbone 'resnet18'; known are alexnet, convnext_femto"),
+        ("resnet81", None, "Unknown backbone 'resnet81'; did you mean 'resnet18', "),
+        ("qqqqqqqqqq", None, r"Unknown backbone 'qqqqqqqqqq'; .*list_backbones\(\) lists"),
+        ("convnext_huge", None, "Unknown backbone 'convnext_huge'; did you mean 'convnext_"),
+        (3, None, "known by its name, a str, got 3"),
+        ("raft_small", None, "raft_small is torchvision's network for optical_flow, not a class"),
         ("alexnet", 0.1, "no stochastic depth"),
         ("convnext_femto", 1.0, r"must be in \[0, 1\)"),
         ("convnext_femto", -0.1, r"must be in \[0, 1\)"),
@@ -177,3 +190,39 @@ def test_freeze_says_how_many_stages_there_are(femto, stages):
 def test_wrong_parameters(name, probability, message):
     with pytest.raises(ValueError, match=message):
         build_backbone(name, stochastic_depth_prob=probability)
+
+
+def test_every_network_of_torchvisions_is_supported_or_refused_for_a_reason():
+    supported = list_backbones()
+    assert len(set(supported)) == len(supported)
+    for name in torchvision.models.list_models(module=torchvision.models):
+        assert name in supported
+    for name in supported:
+        check_backbone_name(name)
+    for name in set(torchvision.models.list_models()) - set(supported):
+        with pytest.raises(ValueError, match=f"{name} is torchvision's network for [a-z_]+, not"):
+            check_backbone_name(name)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"image_size": 62}, "alexnet needs images of at least 63 × 63 pixels, got 62 × 62"),
+        ({"image_size": (64, 40)}, "at least 63 × 63 pixels, got 64 × 40"),
+        ({"image_size": (64, 64, 3)}, "image_size must be a number of pixels or a pair"),
+        ({"image_size": 0}, "image_size must be a number of pixels or a pair"),
+        ({"image_size": "224"}, "image_size must be a number of pixels or a pair"),
+        ({"image_size": 64.0}, "image_size must be a number of pixels or a pair"),
+    ],
+)
+def test_image_size(parameters, message):
+    with torch.device("meta"):
+        build_backbone("alexnet", image_size=np.int64(63))
+        with pytest.raises(ValueError, match=message):
+            build_backbone("alexnet", **parameters)
+
+
+def test_stages_have_names(femto):
+    assert femto.stage_names == ("stem", "blocks1", "blocks2", "blocks3", "blocks4")
+    with pytest.raises(ValueError, match="5 stages: stem, blocks1, blocks2, blocks3, blocks4"):
+        femto.freeze(6)

@@ -7,9 +7,12 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from sklearn_dysarthria.nn import HyperClassifierModule, HyperLinear
+from sklearn_dysarthria.nn import HyperClassifierModule, HyperLinear, count_parameters
 
 N, IN, OUT, CONTEXT, HIDDEN = 5, 7, 3, 4, 6
+
+
+DEPTHS = [1, 2, 4]
 
 
 def small(**parameters) -> HyperLinear:
@@ -22,7 +25,9 @@ def small(**parameters) -> HyperLinear:
 
 def by_hand(layer: HyperLinear, context: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
     """Logits of one row under one context, from the definition."""
-    hidden = torch.clamp(layer.hidden.weight @ context + layer.hidden.bias, min=0)
+    hidden = context
+    for linear in [layer.hidden, *layer.further_hidden]:
+        hidden = torch.clamp(linear.weight @ hidden + linear.bias, min=0)
     flat = layer.generated.weight @ hidden + layer.generated.bias
     return F.linear(row, flat[: OUT * IN].reshape(OUT, IN), flat[OUT * IN :])
 
@@ -32,8 +37,10 @@ def embedding():
     return torch.randn(N, IN, dtype=torch.float64)
 
 
-def test_data_context_gives_every_row_its_own_layer(embedding):
-    layer = small(context="data")
+@pytest.mark.parametrize("n_hidden_layers", DEPTHS)
+def test_data_context_gives_every_row_its_own_layer(embedding, n_hidden_layers):
+    layer = small(context="data", n_hidden_layers=n_hidden_layers)
+    assert len(layer.further_hidden) == n_hidden_layers - 1
     contexts = torch.randn(N, CONTEXT, dtype=torch.float64)
     rows = zip(contexts, embedding, strict=True)
     expected = torch.stack([by_hand(layer, c, e) for c, e in rows])
@@ -43,8 +50,9 @@ def test_data_context_gives_every_row_its_own_layer(embedding):
     assert "contexts" not in layer.state_dict()
 
 
-def test_evaluation_averages_the_logits_over_fixed_contexts(embedding):
-    layer = small(n_contexts=9).eval()
+@pytest.mark.parametrize("n_hidden_layers", DEPTHS)
+def test_evaluation_averages_the_logits_over_fixed_contexts(embedding, n_hidden_layers):
+    layer = small(n_contexts=9, n_hidden_layers=n_hidden_layers).eval()
     expected = torch.stack(
         [torch.stack([by_hand(layer, c, e) for e in embedding]) for c in layer.contexts]
     )
@@ -77,7 +85,8 @@ def test_training_draws_one_fresh_context_per_batch(embedding):
 @pytest.mark.parametrize("mode", ["noise-train", "noise-eval", "data"])
 def test_gradients(embedding, mode):
     context = torch.randn(N, CONTEXT, dtype=torch.float64, requires_grad=True)
-    layer = small(context=mode.split("-")[0], n_contexts=2).train(mode != "noise-eval")
+    layer = small(context=mode.split("-")[0], n_contexts=2, n_hidden_layers=2)
+    layer.train(mode != "noise-eval")
     names = [name for name, _ in layer.named_parameters()]
 
     def logits(rows, given, *values):
@@ -90,11 +99,11 @@ def test_gradients(embedding, mode):
     assert torch.autograd.gradcheck(logits, (embedding, context, *values))
 
 
-@pytest.mark.parametrize("in_features", [16, 768])
-def test_generated_weights_start_with_the_variance_of_a_fresh_linear(in_features):
+@pytest.mark.parametrize(("in_features", "n_hidden_layers"), [(16, 1), (768, 1), (64, 2), (64, 5)])
+def test_generated_weights_start_with_the_variance_of_a_fresh_linear(in_features, n_hidden_layers):
     weights, biases = [], []
     for _ in range(20):
-        layer = HyperLinear(in_features, 2)
+        layer = HyperLinear(in_features, 2, n_hidden_layers=n_hidden_layers)
         weight, bias = layer.generate(torch.randn(200, layer.context_dim))
         weights.append(weight.flatten())
         biases.append(bias.flatten())
@@ -109,6 +118,14 @@ def test_paper_dimensions():
     layer = HyperLinear(768, 2)
     assert layer.hidden.weight.shape == (512, 128)
     assert layer.generated.weight.shape == (1536 + 2, 512)
+
+
+def test_further_layers_are_hidden_dim_wide():
+    layer = HyperLinear(768, 2, n_hidden_layers=3)
+    assert [linear.weight.shape for linear in layer.further_hidden] == [(512, 512)] * 2
+    # context to hidden, two times hidden to hidden, hidden to weights and biases
+    expected = (128 + 1) * 512 + 2 * (512 + 1) * 512 + (512 + 1) * (1536 + 2)
+    assert count_parameters(layer) == expected
 
 
 def test_fixed_contexts_depend_on_the_seed_alone():
@@ -147,6 +164,7 @@ def test_state_dict_and_copies_carry_the_contexts(embedding):
         ({"context": "dream"}, "context must be one of"),
         ({"n_contexts": 0}, "n_contexts must be at least 1"),
         ({"hidden_dim": 0}, "hidden_dim must be at least 1"),
+        ({"n_hidden_layers": 0}, "n_hidden_layers must be at least 1"),
     ],
 )
 def test_wrong_parameters(parameters, message):
@@ -169,9 +187,11 @@ def test_wrong_contexts(embedding):
 @pytest.mark.parametrize("context", ["noise", "data"])
 def test_classifier_module_is_the_layer(context):
     torch.manual_seed(1)
-    module = HyperClassifierModule(IN, OUT, CONTEXT, HIDDEN, 3, context, context_seed=4).eval()
+    module = HyperClassifierModule(
+        IN, OUT, CONTEXT, HIDDEN, 3, context, context_seed=4, n_hidden_layers=2
+    ).eval()
     torch.manual_seed(1)
-    layer = HyperLinear(IN, OUT, CONTEXT, HIDDEN, 3, context, seed=4).eval()
+    layer = HyperLinear(IN, OUT, CONTEXT, HIDDEN, 3, context, seed=4, n_hidden_layers=2).eval()
     X, given = torch.randn(N, IN), torch.randn(N, CONTEXT) if context == "data" else None
     assert torch.equal(module(X, given), layer(X, given))
     if context == "noise":

@@ -105,3 +105,49 @@ def test_wrong_parameters(parameters, message):
 def test_wrong_shapes(shape, n_targets, weight, message):
     with pytest.raises(ValueError, match=message):
         FocalLoss(weight=weight)(torch.zeros(shape), torch.zeros(n_targets, dtype=torch.int64))
+
+
+# ---------------------------------------------------------------------------- label smoothing
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5, 1.0])
+def test_smoothed_cross_entropy_is_torchs(batch, smoothing):
+    expected = nn.CrossEntropyLoss(label_smoothing=smoothing)(*batch)
+    found = FocalLoss(0.0, label_smoothing=smoothing)(*batch)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_smoothed_focal_loss_from_its_definition(batch, gamma):
+    logits, target = (tensor.numpy() for tensor in batch)
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    weight = np.array(WEIGHT)
+    expected = []
+    for row, label in zip(p, target, strict=True):
+        q = [0.7 * (k == label) + 0.3 / 3 for k in range(3)]
+        terms = [-q[k] * (1 - row[k]) ** gamma * np.log(row[k]) for k in range(3)]
+        expected.append(weight[label] * sum(terms))  # the sample's own class alone
+    found = FocalLoss(gamma, weight, "none", label_smoothing=0.3)(*batch)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12)
+    mean = FocalLoss(gamma, weight, label_smoothing=0.3)(*batch).item()
+    assert mean == pytest.approx(sum(expected) / weight[target].sum())
+
+
+def test_smoothed_gradients(batch):
+    logits, target = batch
+    loss = FocalLoss(1.5, torch.tensor(WEIGHT, dtype=torch.float64), label_smoothing=0.2)
+    assert torch.autograd.gradcheck(lambda z: loss(z, target), logits.requires_grad_())
+
+
+def test_smoothing_is_stable_for_confident_logits():
+    logits = torch.tensor([[1e4, -1e4, 0.0]], requires_grad=True)
+    loss = FocalLoss(2.0, label_smoothing=0.3)(logits, torch.tensor([0]))
+    loss.backward()
+    assert loss.item() == pytest.approx(0.1 * (2e4 + 1e4), rel=1e-6)
+    assert torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.1, float("nan")])
+def test_wrong_smoothing(smoothing):
+    with pytest.raises(ValueError, match="label_smoothing must be between 0 and 1"):
+        FocalLoss(label_smoothing=smoothing)

@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_dysarthria.nn import ConvNeXtModule, FocalLoss, HyperAlexNetModule, HyperLinear
+from sklearn_dysarthria.nn import (
+    BackboneModule,
+    ConvNeXtModule,
+    FocalLoss,
+    HyperAlexNetModule,
+    HyperLinear,
+    build_backbone,
+    count_parameters,
+)
 
 
 def hyper(**parameters) -> HyperAlexNetModule:
@@ -56,8 +64,9 @@ def test_dense_head_is_the_ablation(images, context):
 
 
 def test_parameters_reach_the_head():
-    head = hyper(n_classes=3, context_dim=9, n_contexts=7, context_seed=4).head
-    expected = HyperLinear(12, 3, context_dim=9, hidden_dim=16, n_contexts=7, seed=4)
+    sizes = {"context_dim": 9, "n_contexts": 7, "n_hidden_layers": 3}
+    head = hyper(n_classes=3, context_seed=4, **sizes).head
+    expected = HyperLinear(12, 3, hidden_dim=16, seed=4, **sizes)
     assert repr(head) == repr(expected)
     assert torch.equal(head.contexts, expected.contexts)
 
@@ -119,3 +128,81 @@ def test_convnext_learns_from_scratch():
         FocalLoss()(module(images), y).backward()
         optimizer.step()
     assert (module.eval()(images).argmax(dim=1) == y).all()
+
+
+@pytest.mark.parametrize("head", ["hyper", "dense"])
+def test_one_output_for_ordinal_losses(images, head):
+    assert hyper(n_classes=1, head=head)(images).shape == (4, 1)
+    assert ConvNeXtModule(1, "femto")(images).shape == (4, 1)
+
+
+def test_depth_and_width_reach_the_backbone(images):
+    shape = {"depth": 3, "width": 0.5}
+    module = hyper(backbone_depth=3, backbone_width=0.5, image_size=(32, 40), freeze=1)
+    for found in (
+        module.backbone,
+        ConvNeXtModule(2, "femto", **shape, freeze=1).backbone,
+        BackboneModule(2, "convnext_femto", **shape, freeze=1).backbone,
+    ):
+        assert (len(found.stages), found.out_features, found.n_frozen) == (3, 24, 1)
+    assert module.embedding.in_features == 24
+    assert module(images).shape == (4, 2)
+
+
+def test_image_size_reaches_the_backbone():
+    with torch.device("meta"):
+        for module in (
+            BackboneModule(2, image_size=(32, 32)),
+            HyperAlexNetModule(backbone="vit_b_16", image_size=32, embedding_dim=8),
+        ):
+            assert module.backbone.image_size == (32, 32)
+            assert module(torch.zeros(2, 3, 32, 32)).shape == (2, 2)
+        with pytest.raises(ValueError, match="multiple of 16"):
+            BackboneModule(2, image_size=(32, 40))
+
+
+def test_backbone_module(images):
+    module = BackboneModule(3, "convnext_femto", dropout=0.4).eval()
+    embedding = module.embed(images)
+    torch.testing.assert_close(embedding, module.backbone(images))
+    torch.testing.assert_close(module(images), module.head(embedding))
+    assert module.head.weight.shape == (3, 192)
+    caught = []
+    module.train().head.register_forward_pre_hook(lambda _, given: caught.append(given[0]))
+    module(images)
+    dropped = (caught[0] == 0).float().mean()
+    assert 0.3 < dropped < 0.5
+
+
+def test_stochastic_depth_reaches_the_backbone():
+    for module in (
+        BackboneModule(2, "convnext_femto", stochastic_depth=0.3),
+        ConvNeXtModule(2, "femto", stochastic_depth=0.3),
+    ):
+        assert max(getattr(part, "p", 0) for part in module.backbone.modules()) == 0.3
+    with pytest.raises(ValueError, match="no stochastic depth"):
+        BackboneModule(2, "alexnet", stochastic_depth=0.3)
+
+
+def test_weights_reach_the_backbone(tmp_path):
+    state = build_backbone("convnext_femto").torchvision_state_dict()
+    torch.save(state, tmp_path / "femto.pth")
+    for module in (
+        BackboneModule(2, "convnext_femto", weights=tmp_path / "femto.pth"),
+        ConvNeXtModule(2, "femto", weights=tmp_path / "femto.pth"),
+        hyper(weights=tmp_path / "femto.pth"),
+    ):
+        loaded = module.backbone.torchvision_state_dict()
+        assert all(torch.equal(loaded[name], state[name]) for name in state)
+
+
+def test_parameters_are_counted():
+    module = BackboneModule(2, "convnext_femto", freeze="all")
+    assert count_parameters(module, trainable_only=True) == 2 * 192 + 2
+    assert count_parameters(module.head) == 2 * 192 + 2
+    whole = sum(tensor.numel() for tensor in module.state_dict().values())
+    assert count_parameters(module) == whole
+    shared = nn.ModuleList([module.head, module.head])
+    assert count_parameters(shared) == 2 * 192 + 2
+    buffers = HyperLinear(12, 2, n_contexts=9)
+    assert count_parameters(buffers) == sum(p.numel() for p in buffers.parameters())

@@ -1,0 +1,61 @@
+"""What the loaders of corpora return."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import Bunch
+
+
+def as_dataset(
+    table: pd.DataFrame,
+    labels: pd.Series | None,
+    description: str,
+    *,
+    return_X_y: bool,
+    as_frame: bool,
+    **others: Any,
+) -> Any:
+    """Pack a table of recordings and its labels.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_recordings, n_columns)
+        The table of recordings.
+    labels : Series of shape (n_recordings,) or None
+        Its labels; None where they are not known.
+    description : str
+        Text for ``DESCR``.
+    return_X_y : bool
+        Return ``(data, target)`` instead of a Bunch.
+    as_frame : bool
+        If False, ``data`` is an object array of paths and ``target`` an array.
+    **others
+        Further attributes of the Bunch.
+
+    Returns
+    -------
+    sklearn.utils.Bunch or tuple
+        See ``return_X_y``.
+    """
+    filenames = table["audio"].to_numpy(dtype=object)
+    data: Any = table if as_frame else filenames
+    values = None
+    if labels is not None:
+        values = labels.to_numpy(dtype=str) if labels.dtype == object else labels.to_numpy()
+    target: Any = labels if as_frame else values
+    if return_X_y:
+        return data, target
+    frame = table if labels is None else table.assign(target=labels)
+    return Bunch(
+        data=data,
+        target=target,
+        frame=frame if as_frame else None,
+        target_names=None if values is None else np.unique(values),
+        feature_names=list(table.columns) if as_frame else ["audio"],
+        filenames=filenames,
+        DESCR=description,
+        **others,
+    )

@@ -1,0 +1,292 @@
+"""VOC-ALS: vowels and syllables of ALS patients and healthy speakers, with clinical scores."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sklearn_dysarthria.datasets._bunch import as_dataset
+from sklearn_dysarthria.datasets._download import (
+    DATA_HOME_VARIABLE,
+    get_data_home,
+    read_description,
+)
+from sklearn_dysarthria.datasets._layout import (
+    choose_tasks,
+    find_folder,
+    is_litter,
+    list_recordings,
+    listed,
+    sample_rates,
+    task_folders,
+)
+from sklearn_dysarthria.datasets._matching import match_recordings, plain_sex
+from sklearn_dysarthria.datasets._workbook import (
+    as_speakers,
+    find_column,
+    normalized,
+    read_sheets,
+)
+from sklearn_dysarthria.exceptions import CorpusNotFoundError, RecordingError
+
+_TARGETS = ("als", "dysarthria", "speech_item")
+_CATEGORY = ("Category", "Group", "Diagnosis")
+_SEX = ("Sex", "Gender")
+_AGE = ("Age (years)", "Age")
+_SPEECH = ("ALSFRS-R_SpeechSubscore", "ALSFRS-R_Speech", "ALSFRS-R SpeechScore", "SpeechSubscore")
+_DIAGNOSES = {"als": "ALS", "hc": "HC", "healthy": "HC", "control": "HC", "ct": "HC"}
+_NO_DYSARTHRIA = 4
+
+
+def load_voc_als(
+    data_home: str | os.PathLike[str] | None = None,
+    *,
+    target: str = "dysarthria",
+    tasks: str | Sequence[str] | None = None,
+    metadata: str | Sequence[str] = (),
+    controls: bool = True,
+    return_X_y: bool = False,
+    as_frame: bool = True,
+) -> Any:
+    """Load VOC-ALS (classification) from a copy on this computer.
+
+    =================   ==========================================================
+    Speakers            153 (102 ALS patients, 51 healthy)
+    Recordings          1224 (five vowels and three syllables of each speaker)
+    Sampling rate       8 kHz
+    Where to get it     Synapse, doi:10.7303/syn53009474 (needs a free account)
+    =================   ==========================================================
+
+    Parameters
+    ----------
+    data_home : path-like, optional
+        Folder that holds the corpora, this one in ``voc_als/``; by default the environment
+        variable ``SKLEARN_DYSARTHRIA_DATA``, else the user's cache folder.  The folder of the
+        corpus itself is accepted, too.
+    target : {"dysarthria", "speech_item", "als"}, default="dysarthria"
+        Label of every recording.  ``"dysarthria"`` is "yes" where the speech item of the
+        ALSFRS-R is below 4, else "no"; ``"speech_item"`` the item itself, 0 (no useful speech)
+        to 4 (normal); ``"als"`` the diagnosis, "ALS" or "HC".
+    tasks : str or sequence of str, optional
+        Which recordings: names of tasks (``"phonationA"``, ..., ``"rhythmKA"``), or the groups
+        ``"phonation"`` and ``"rhythm"``; all eight by default.
+    metadata : str or sequence of str, default=()
+        Further columns of the workbook to have in ``data``, by their names there, give or take
+        case, spaces and punctuation.
+    controls : bool, default=True
+        Whether healthy speakers are included.  The item is rated in patients only; a healthy
+        speaker counts as 4, without dysarthria (inferred: the sources do not say what they
+        count as).  False leaves the patients.
+    return_X_y : bool, default=False
+        Return ``(data, target)`` instead of a Bunch.
+    as_frame : bool, default=True
+        If False, ``data`` is an object array of paths and ``target`` an array, without
+        patients: splits by patient then need the table.
+
+    Returns
+    -------
+    dataset : :class:`sklearn.utils.Bunch`
+        With the attributes
+
+        data : DataFrame of shape (n_recordings, 6 + n_metadata) or ndarray of paths
+            The table of recordings, a patient's rows together: ``audio`` (absolute path),
+            ``sample_rate`` (Hz, of the file; missing where the file cannot be read),
+            ``patient``, ``task``, ``sex`` ("m" or "f"), ``age`` (years), then the columns
+            asked for by ``metadata``.
+        target : Series or ndarray of shape (n_recordings,)
+            Labels: strings, or integers with ``target="speech_item"``.
+        frame : DataFrame
+            ``data`` and ``target`` together; None with ``as_frame=False``.
+        target_names : ndarray
+            The classes in the order of a classifier's ``classes_``.
+        feature_names : list of str
+            Names of the columns of ``data``.
+        filenames : ndarray of shape (n_recordings,)
+            Absolute paths of the recordings.
+        speakers : DataFrame
+            The whole workbook, one row per speaker of ``data``, indexed by patient; ``-`` is
+            missing.  For describing the speakers, not for classifying them.
+        leaking_columns : list of str
+            Columns of ``speakers`` that tell patients from healthy speakers by themselves.
+        DESCR : str
+            Source, citation, counts and caveats of the corpus.
+
+    (data, target) : tuple if ``return_X_y`` is True
+
+    Raises
+    ------
+    CorpusNotFoundError
+        The corpus, or all recordings of a task, are not there.
+    MissingColumnError
+        The workbook lacks a column that is needed; the error lists those it has.
+    RecordingError
+        The workbook cannot be read, contradicts itself, or fits no recording.
+    ValueError
+        An unknown task or target.
+
+    Warns
+    -----
+    RecordingWarning
+        Recordings or speakers have no counterpart; one warning lists them.
+    UserWarning
+        ``metadata`` names columns in which all healthy speakers are alike, most often because
+        nobody examined them, and patients are not: they tell the label.
+
+    References
+    ----------
+    .. [1] R. Dubbioso et al., "Voice signals database of ALS patients with different dysarthria
+       severity and healthy controls", Scientific Data 11 (2024) 800,
+       doi:10.1038/s41597-024-03597-2.
+
+    Examples
+    --------
+    >>> from sklearn_dysarthria.datasets import load_voc_als
+    >>> X, y = load_voc_als(target="als", tasks="rhythm", return_X_y=True)  # doctest: +SKIP
+    >>> X["patient"].nunique()  # doctest: +SKIP
+    153
+    """
+    if target not in _TARGETS:
+        raise ValueError(f"target={target!r}; choose one of {sorted(_TARGETS)}.")
+    if target == "als" and not controls:
+        raise ValueError("target='als' tells patients from healthy speakers: it needs controls.")
+    chosen = choose_tasks(tasks)
+    folder = _folder(data_home, chosen)
+    where = f"the sheet 'VOC-ALS_Data' of '{_workbook(folder)}'"
+    speakers = _read_speakers(folder, where)
+    diagnoses = _diagnoses(speakers, where)
+    leaking = _leaking_columns(speakers, diagnoses)
+    labels = diagnoses if target == "als" else _speech_items(speakers, diagnoses, where)
+    if target == "dysarthria":
+        labels = labels.map({item: "no" if item == _NO_DYSARTHRIA else "yes" for item in range(5)})
+    names = [metadata] if isinstance(metadata, str) else list(metadata)
+    extra = list(dict.fromkeys(find_column(speakers, [name], where) for name in names))
+    recordings, strangers = list_recordings(folder, chosen)
+    if not controls:
+        healthy = diagnoses.index[diagnoses == "HC"]
+        recordings = recordings[~recordings["patient"].isin(healthy)]
+        labels = labels.drop(healthy)
+    table = match_recordings(recordings, strangers, labels, chosen, "VOC-ALS")
+    _warn_about_leaks([name for name in extra if name in leaking])
+    y = table["patient"].map(labels).rename("target")
+    return as_dataset(
+        _as_table(table, speakers, extra, where),
+        y.astype(int) if target == "speech_item" else y.astype(object),
+        read_description("voc_als.rst"),
+        return_X_y=return_X_y,
+        as_frame=as_frame,
+        speakers=speakers.loc[table["patient"].unique()],
+        leaking_columns=leaking,
+    )
+
+
+def _workbook(folder: Path) -> Path | None:
+    found = [
+        path
+        for path in sorted(folder.glob("*.[xX][lL][sS][xX]"))
+        if normalized(path.stem) == "vocals" and not is_litter(path)
+    ]
+    return found[0] if found else None
+
+
+def _folder(data_home: str | os.PathLike[str] | None, tasks: Sequence[str]) -> Path:
+    home = get_data_home(data_home)
+    folder = find_folder(
+        home, "voc_als", lambda place: _workbook(place) is not None, ["VOC-ALS*", "syn53009474*"]
+    )
+    remedy = (
+        "Get VOC-ALS from Synapse (https://doi.org/10.7303/syn53009474, free account) and lay it "
+        f"out as '{folder / 'VOC-ALS.xlsx'}' and '{folder / 'phonationA' / 'CT001_phonationA.wav'}'"
+        f" and so on; data_home or the environment variable {DATA_HOME_VARIABLE} chooses another "
+        "place."
+    )
+    if _workbook(folder) is None:
+        raise CorpusNotFoundError(f"There is no VOC-ALS.xlsx in '{folder}'. {remedy}")
+    absent = [task for task in tasks if task not in task_folders(folder)]
+    if absent:
+        raise CorpusNotFoundError(
+            f"VOC-ALS is not complete in '{folder}': there is no folder {listed(absent)}. "
+            f"Choose the others with tasks, or: {remedy}"
+        )
+    return folder
+
+
+def _read_speakers(folder: Path, where: str) -> pd.DataFrame:
+    path = _workbook(folder)
+    assert path is not None  # _folder has made sure of it
+    sheets = read_sheets(path)
+    named = [name for name in sheets if normalized(name) == "vocalsdata"]
+    if not named and len(sheets) > 1:
+        raise RecordingError(
+            f"there is no sheet 'VOC-ALS_Data', only {list(sheets)}.",
+            path=str(path),
+            remedy="Use the workbook as it was published.",
+        )
+    speakers = as_speakers(sheets[(named or list(sheets))[0]], where)
+    speakers.index = speakers.index.map(lambda name: str(name).upper())
+    return speakers
+
+
+def _diagnoses(speakers: pd.DataFrame, where: str) -> pd.Series:
+    cells = speakers[find_column(speakers, _CATEGORY, where)]
+    diagnoses = cells.map(lambda cell: _DIAGNOSES.get(normalized(cell)), na_action="ignore")
+    strange = cells[diagnoses.isna() & cells.notna()]
+    if len(strange):
+        raise RecordingError(
+            f"{where} has categories other than 'ALS' and 'HC': {listed(map(str, strange))}.",
+            remedy="Use the workbook as it was published.",
+        )
+    return diagnoses
+
+
+def _speech_items(speakers: pd.DataFrame, diagnoses: pd.Series, where: str) -> pd.Series:
+    items = speakers[find_column(speakers, _SPEECH, where)]
+    strange = items[items.notna() & ~items.isin(range(5))]
+    if len(strange):
+        named = ", ".join(f"{cell!r} ({patient})" for patient, cell in strange.items())
+        raise RecordingError(
+            f"{where} has speech items that are not 0 to 4: {named}.",
+            remedy="Use the workbook as it was published.",
+        )
+    return items.where(items.notna() | (diagnoses != "HC"), _NO_DYSARTHRIA).astype(float)
+
+
+def _leaking_columns(speakers: pd.DataFrame, diagnoses: pd.Series) -> list[str]:
+    """Name the columns where all healthy speakers are alike and some patient is not."""
+    cells = speakers.astype(object).where(speakers.notna(), None)
+    healthy, patients = cells[diagnoses == "HC"], cells[diagnoses == "ALS"]
+    return [
+        name
+        for name in map(str, speakers)
+        if len(healthy)
+        and healthy[name].nunique(dropna=False) == 1
+        and (len(healthy) > 1 or healthy[name].iloc[0] is None)
+        and set(patients[name]) - {healthy[name].iloc[0]}
+    ]
+
+
+def _warn_about_leaks(names: Sequence[str]) -> None:
+    if names:
+        warnings.warn(
+            "metadata that tell the label: every healthy speaker has the same cell, or none, in "
+            f"{', '.join(map(repr, names))}, and patients have not; do not hand them to a "
+            "classifier.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _as_table(
+    recordings: pd.DataFrame, speakers: pd.DataFrame, extra: Sequence[str], where: str
+) -> pd.DataFrame:
+    table = recordings[["audio"]].copy()
+    table["sample_rate"] = sample_rates(recordings["audio"])
+    table[["patient", "task"]] = recordings[["patient", "task"]]
+    theirs = speakers.loc[recordings["patient"]].reset_index(drop=True)
+    table["sex"] = plain_sex(theirs[find_column(speakers, _SEX, where)])
+    table["age"] = theirs[find_column(speakers, _AGE, where)]
+    return pd.concat([table, theirs[list(extra)]], axis=1)

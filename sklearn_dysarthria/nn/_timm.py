@@ -1,0 +1,212 @@
+"""Backbones of the optional package timm, by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from sklearn_dysarthria.exceptions import WeightsError
+from sklearn_dysarthria.nn._backbone import Backbone, Published
+from sklearn_dysarthria.nn._whole import WholeBackbone
+
+PREFIX = "timm/"
+PRETRAINED = "pretrained"
+_MINIMUM_SIZE = 32
+_MINIMUM_SIZE_OF_INCEPTION = 75
+
+
+def require_timm(name: str) -> Any:
+    """Import timm.
+
+    Parameters
+    ----------
+    name : str
+        The backbone that needs it.
+
+    Returns
+    -------
+    module
+        timm.
+
+    Raises
+    ------
+    ImportError
+        It is not installed.
+    """
+    try:
+        import timm
+    except ImportError:
+        raise ImportError(f"{name} needs the package timm: pip install timm.") from None
+    return timm
+
+
+def timm_names() -> list[str]:
+    """List timm's architectures, with the prefix.
+
+    Returns
+    -------
+    list of str
+        Without the tags of pretrained weights.
+    """
+    return [PREFIX + name for name in require_timm("The list of them").list_models()]
+
+
+def is_timm_name(name: str) -> bool:
+    """Tell whether timm knows an architecture, and the tag if there is one.
+
+    Parameters
+    ----------
+    name : str
+        ``"timm/<architecture>"`` or ``"timm/<architecture>.<tag>"``.
+
+    Returns
+    -------
+    bool
+        True if it does.
+
+    Raises
+    ------
+    ImportError
+        timm is not installed.
+    """
+    timm = require_timm(name)
+    architecture, _, tag = name.removeprefix(PREFIX).partition(".")
+    return timm.is_model(architecture) and (not tag or tag in timm_tags(name))
+
+
+def timm_tags(name: str) -> list[str]:
+    """List the tags under which timm publishes weights.
+
+    Parameters
+    ----------
+    name : str
+        As for :func:`is_timm_name`.
+
+    Returns
+    -------
+    list of str
+        Tags; a name may have none.
+    """
+    require_timm(name)
+    from timm.models import get_arch_pretrained_cfgs
+
+    architecture = name.removeprefix(PREFIX).partition(".")[0]
+    full_names = get_arch_pretrained_cfgs(architecture)
+    return [full.partition(".")[2] for full in full_names if "." in full]
+
+
+def build_timm(
+    name: str,
+    *,
+    stochastic_depth_prob: float | None = None,
+    image_size: tuple[int, int] | None = None,
+) -> Backbone:
+    """Build a network of timm's without its classifier.
+
+    Parameters
+    ----------
+    name : str
+        As for :func:`is_timm_name`.
+    stochastic_depth_prob : float, optional
+        timm's ``drop_path_rate``; None is the network's own.
+    image_size : tuple of int, optional
+        Height and width of the images, for networks that are built for one size.
+
+    Returns
+    -------
+    Backbone
+        With random weights.
+
+    Raises
+    ------
+    ValueError
+        The image size does not fit, or the network has no stochastic depth.
+    ImportError
+        timm is not installed.
+    """
+    timm = require_timm(name)
+    short = name.removeprefix(PREFIX)
+    published = timm.models.get_pretrained_cfg(short)
+    fixed_size: tuple[int, int] | None = None
+    options: dict[str, Any] = {}
+    if published.fixed_input_size:
+        fixed_size = image_size or tuple(published.input_size[1:])
+        options["img_size"] = fixed_size
+    if stochastic_depth_prob is not None:
+        options["drop_path_rate"] = stochastic_depth_prob
+    try:
+        network = timm.create_model(short, **options)
+        _check_patches(network, fixed_size)
+    except TypeError as error:
+        if "drop_path_rate" in str(error):
+            raise ValueError(f"{name} has no stochastic depth; leave it at None.") from None
+        raise
+    except (AssertionError, ValueError, RuntimeError) as error:
+        height, width = image_size or published.input_size[1:]
+        raise ValueError(
+            f"{name} cannot be built for images of {height} × {width} ({_first_line(error)}); its "
+            f"published size is {published.input_size[1]} × {published.input_size[2]}."
+        ) from None
+    names = set(network.state_dict())
+    network.reset_classifier(0)
+    tensors = Published.of(network)
+    return WholeBackbone(
+        name,
+        network,
+        tensors._replace(optional=frozenset(names - tensors.tensors.keys())),
+        getattr(network, "head_hidden_size", network.num_features),
+        1 if fixed_size is not None else _minimum_size(short),
+        fixed_size,
+    )
+
+
+def download_timm(name: str, weights: str) -> dict[str, Tensor]:
+    """Let timm download weights, or find them in its cache.
+
+    Parameters
+    ----------
+    name : str
+        As for :func:`is_timm_name`.
+    weights : str
+        A tag, or ``"pretrained"`` for the one in ``name`` or timm's first.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        State dict of the whole network in timm's current names.
+
+    Raises
+    ------
+    WeightsError
+        They cannot be had.
+    """
+    timm = require_timm(name)
+    short = name.removeprefix(PREFIX)
+    if weights != PRETRAINED:
+        short = f"{short.partition('.')[0]}.{weights}"
+    try:
+        # With the classifier and at its own size: only so does timm load strictly, too.
+        return timm.create_model(short, pretrained=True).state_dict()
+    except Exception as error:  # whatever the client of the hub raises
+        raise WeightsError(
+            f"Cannot get the weights of timm's {short!r} ({_first_line(error)}); download them on "
+            "another computer and give the path of the state dict as weights."
+        ) from error
+
+
+def _check_patches(network: Any, size: tuple[int, int] | None) -> None:
+    patch = getattr(getattr(network, "patch_embed", None), "patch_size", None)
+    if size is None or not isinstance(patch, tuple):
+        return
+    if any(side % step for side, step in zip(size, patch, strict=True)):
+        # timm would leave out what is beyond the last whole patch.
+        raise ValueError(f"sides must be multiples of its patches of {patch[0]} × {patch[1]}")
+
+
+def _minimum_size(short: str) -> int:
+    return _MINIMUM_SIZE_OF_INCEPTION if short.startswith("inception_") else _MINIMUM_SIZE
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -1,0 +1,186 @@
+"""A classifier that resamples its training set, and keeps rows and patients together."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, _fit_context, clone
+from sklearn.utils import _safe_indexing, check_consistent_length, get_tags
+from sklearn.utils._param_validation import HasMethods
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _num_samples, check_is_fitted, column_or_1d
+
+from sklearn_dysarthria._utils.routing import groups_for_fit
+
+
+def _estimator_has(method: str) -> Any:
+    def check(self: ResampledClassifier) -> bool:
+        getattr(getattr(self, "estimator_", self.estimator), method)
+        return True
+
+    return check
+
+
+class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+    """Resample the training set of a classifier, patients included.
+
+    A sampler as a step of :class:`imblearn.pipeline.Pipeline` changes the rows and the labels,
+    but not the patients that a fit was given, which therefore cannot reach the steps behind it.
+    This classifier, as the last step of any Pipeline, resamples all three, so that early stopping
+    on whole patients works with over-sampled rows.
+
+    Parameters
+    ----------
+    sampler : sampler
+        Any sampler of imbalanced-learn, or :class:`~sklearn_dysarthria.RecordingOverSampler`.
+    estimator : estimator
+        Classifier that is fitted on the resampled rows.
+
+    Attributes
+    ----------
+    sampler_, estimator_ : estimator
+        The fitted parts.
+    classes_ : ndarray of shape (n_classes,)
+        Labels in order.
+
+    See Also
+    --------
+    SkipFailedRows : Put it around this classifier if recordings may fail, for samplers that
+        refuse NaN.
+
+    Notes
+    -----
+    Patients are known for samplers that repeat or leave out rows and say which in
+    ``sample_indices_``.  SMOTE and its kin make new rows between those of two patients; an
+    `estimator` that needs patients refuses to follow them.
+
+    All copies of a patient's rows are the patient's: they stay on one side of an inner split, and
+    the patients held out are resampled as well.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn_dysarthria import RecordingOverSampler, ResampledClassifier
+    >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), [0, 0, 0, 1]
+    >>> sampler = RecordingOverSampler(multipliers={1: 3})
+    >>> model = ResampledClassifier(sampler, LogisticRegression()).fit(X, y)
+    >>> model.predict([[0.0], [3.0]])
+    array([0, 1])
+    """
+
+    _parameter_constraints = {
+        "sampler": [HasMethods(["fit_resample"])],
+        "estimator": [HasMethods(["fit", "predict"])],
+    }
+
+    def __init__(self, sampler: Any, estimator: Any) -> None:
+        self.sampler = sampler
+        self.estimator = estimator
+
+    # Patients for an estimator that holds some out; asked for by default, as our classifiers do.
+    __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any, groups: Any = None) -> ResampledClassifier:
+        """Resample the rows and fit the classifier on them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            What the sampler and the classifier take.
+        y : array-like of shape (n_samples,)
+            Labels.
+        groups : array-like of shape (n_samples,), optional
+            Patient of every row; handed on where `estimator` takes it and the sampler says
+            which rows are whose.
+
+        Returns
+        -------
+        ResampledClassifier
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            The lengths differ, or the sampler or classifier refuses the rows.
+        """
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None."
+            )
+        y = column_or_1d(y, warn=True)
+        check_consistent_length(X, y, groups)
+        sampler, estimator = clone(self.sampler), clone(self.estimator)
+        rows, labels = sampler.fit_resample(X, y)
+        whose = getattr(sampler, "sample_indices_", None)
+        patients = {}
+        if groups is not None and whose is not None and len(whose) == _num_samples(rows):
+            patients = groups_for_fit(estimator, _safe_indexing(groups, np.asarray(whose)))
+        self.sampler_ = sampler
+        self.estimator_ = estimator.fit(rows, labels, **patients)
+        self.classes_ = self.estimator_.classes_
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self.estimator_, name):
+                setattr(self, name, getattr(self.estimator_, name))
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict the class of every row; nothing is resampled.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            What the classifier takes.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Classes.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict(X)
+
+    @available_if(_estimator_has("predict_proba"))
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Predict class probabilities; nothing is resampled.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            What the classifier takes.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Probabilities in the order of `classes_`.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict_proba(X)
+
+    @available_if(_estimator_has("decision_function"))
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Compute decision values; nothing is resampled.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            What the classifier takes.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            Decision values of `estimator_`.
+        """
+        check_is_fitted(self)
+        return self.estimator_.decision_function(X)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator)
+        tags.input_tags = inner.input_tags
+        tags.classifier_tags = inner.classifier_tags or tags.classifier_tags
+        tags.non_deterministic = inner.non_deterministic
+        tags.no_validation = inner.no_validation
+        return tags
