@@ -42,17 +42,10 @@ def main() -> None:
 
 def fused(how: str, args) -> TaskFusionClassifier:
     """Return a fusion of the tasks."""
-    sized = (
-        {"weights": None, "lr": QUICK_ALEXNET["lr"], "backbone": "convnext_femto"}
-        if args.size == "quick"
-        else {}
-    )
+    sized = QUICK_ALEXNET if args.size == "quick" else {}
+    epochs = args.epochs or 30
     return TaskFusionClassifier(
-        images(args),
-        fusion=how,
-        max_epochs=args.epochs or 30,
-        random_state=args.seed,
-        **sized,
+        images(args), fusion=how, max_epochs=epochs, random_state=args.seed, **sized
     )
 
 
