@@ -9,21 +9,37 @@ from sklearn_dysarthria._utils.lazy import attach
 
 _EXPORTS = {
     "classifiers": [
+        "BackboneClassifier",
         "BackboneEmbeddings",
         "ConvNeXtSeverityClassifier",
+        "HierarchicalClassifier",
         "HyperAlexNetClassifier",
         "HyperLinearClassifier",
+        "SeedEnsembleClassifier",
         "SkipFailedRows",
     ],
-    "datasets": ["fetch_minsk2020_als", "load_recordings", "make_dysarthric_speech"],
+    "datasets": [
+        "fetch_minsk2019_als",
+        "fetch_minsk2020_als",
+        "load_recordings",
+        "load_sand",
+        "load_voc_als",
+        "make_dysarthric_speech",
+        "minsk_overlap",
+        "write_sand_submission",
+    ],
     "features": ["EGeMAPSFeatures", "ImagesWithContext", "LogMelDeltaImages"],
     "patients": [
         "PatientFeaturesClassifier",
         "PatientVotingClassifier",
         "RepeatedStratifiedPatientKFold",
         "StratifiedPatientKFold",
+        "TaskFusionClassifier",
+        "mae_in_classes",
         "patient_bootstrap",
         "patient_scorer",
+        "quadratic_kappa",
+        "within_one_class",
     ],
     "pipelines": [
         "egemaps_svm_patient_model",
@@ -31,7 +47,7 @@ _EXPORTS = {
         "hyper_alexnet_pipeline",
         "sand_convnext_pipeline",
     ],
-    "preprocessing": ["EnergyVAD"],
+    "preprocessing": ["AddNoise", "EnergyVAD", "RecordingOverSampler", "ResampledClassifier"],
     "recordings": ["check_recordings", "load_waveform"],
     "report": ["Comparison", "compare"],
 }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sklearn import get_config
+from sklearn.base import MetaEstimatorMixin
+from sklearn.ensemble import StackingClassifier
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils.metadata_routing import get_routing_for_object
 
@@ -17,8 +19,9 @@ def groups_for_fit(estimator: Any, groups: Any) -> dict[str, Any]:
     Parameters
     ----------
     estimator : estimator
-        A classifier, a Pipeline, or a search over either, nested as deep as one likes.  With
-        metadata routing enabled, requests behind a sampler are withdrawn in place.
+        A classifier, a Pipeline, a search over either, or a meta-estimator whose ``fit`` takes
+        ``groups``, nested as deep as one likes.  With metadata routing enabled, requests behind
+        a sampler, or in a StackingClassifier that cannot serve them, are withdrawn in place.
     groups : array-like of shape (n_samples,)
         Patients.
 
@@ -33,11 +36,14 @@ def groups_for_fit(estimator: Any, groups: Any) -> dict[str, Any]:
     -----
     A sampler of imbalanced-learn changes the rows but not the metadata, so that patients and
     rows would no longer belong together behind it: nobody there is handed any.
+
+    scikit-learn's VotingClassifier and StackingClassifier hand patients to their members only with
+    metadata routing enabled.  StackingClassifier then hands all it gets to its final estimator,
+    too, which few can take: its members get patients only if the final one asks for them.
     """
     if get_config()["enable_metadata_routing"]:
-        _withdraw_requests_behind_samplers(estimator)
-        consumed = get_routing_for_object(estimator).consumes("fit", {"groups"})
-        return {"groups": groups} if consumed else {}
+        _withdraw_unanswerable_requests(estimator)
+        return {"groups": groups} if _consumes_groups(estimator) else {}
     return dict.fromkeys(_argument_names(estimator), groups)
 
 
@@ -55,15 +61,30 @@ def reachable(estimator: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     ------
     path, part : str, estimator
         Name as in ``get_params``, and the part itself.
+
+    Notes
+    -----
+    A meta-estimator that takes ``groups`` itself, as those of this package do
+    (``SkipFailedRows``, ``HierarchicalClassifier``, ``SeedEnsembleClassifier``), is taken to hand
+    them to every estimator among its parameters.
     """
     yield path, estimator
     prefix = f"{path}__" if path else ""
+    for name, part in _parts_given_groups(estimator):
+        yield from reachable(part, prefix + name)
+
+
+def _parts_given_groups(estimator: Any) -> list[tuple[str, Any]]:
+    """Return the estimators that this one hands ``groups`` to, by the name of the parameter."""
     if hasattr(estimator, "steps"):
-        name, last = estimator.steps[-1]
-        if hasattr(last, "fit") and not _has_sampler(estimator):
-            yield from reachable(last, prefix + name)
-    elif isinstance(estimator, BaseSearchCV) or type(estimator).__name__ == "SkipFailedRows":
-        yield from reachable(estimator.estimator, f"{prefix}estimator")
+        parts = [] if _has_sampler(estimator) else [estimator.steps[-1]]
+    elif isinstance(estimator, BaseSearchCV):
+        parts = [("estimator", estimator.estimator)]
+    elif isinstance(estimator, MetaEstimatorMixin) and _takes_groups(estimator):
+        parts = list(estimator.get_params(deep=False).items())
+    else:
+        parts = []
+    return [(name, part) for name, part in parts if _is_estimator(part) and hasattr(part, "fit")]
 
 
 def _argument_names(estimator: Any) -> list[str]:
@@ -86,18 +107,27 @@ def _has_sampler(pipeline: Any) -> bool:
     return any(hasattr(step, "fit_resample") for _, step in pipeline.steps)
 
 
-def _withdraw_requests_behind_samplers(estimator: Any) -> None:
+def _withdraw_unanswerable_requests(estimator: Any) -> None:
     for part in {"": estimator, **estimator.get_params(deep=True)}.values():
-        if not (hasattr(part, "steps") and hasattr(part, "get_params") and _has_sampler(part)):
+        if not _is_estimator(part):
             continue
-        for _, step in part.steps:
-            for inner in (
-                [step, *step.get_params(deep=True).values()] if _is_estimator(step) else []
-            ):
-                if _is_estimator(inner) and hasattr(inner, "fit") and _takes_groups(inner):
-                    inner.set_fit_request(groups=False)
-                elif hasattr(inner, "set_split_request"):
-                    inner.set_split_request(groups=False)
+        if hasattr(part, "steps") and _has_sampler(part):
+            _withdraw_requests(step for _, step in part.steps)
+        elif isinstance(part, StackingClassifier) and not _consumes_groups(part.final_estimator):
+            _withdraw_requests(member for _, member in part.estimators)
+
+
+def _withdraw_requests(parts: Iterable[Any]) -> None:
+    for part in parts:
+        for inner in [part, *part.get_params(deep=True).values()] if _is_estimator(part) else []:
+            if _is_estimator(inner) and hasattr(inner, "fit") and _takes_groups(inner):
+                inner.set_fit_request(groups=False)
+            elif hasattr(inner, "set_split_request"):
+                inner.set_split_request(groups=False)
+
+
+def _consumes_groups(estimator: Any) -> bool:
+    return bool(get_routing_for_object(estimator).consumes("fit", {"groups"}))
 
 
 def _is_estimator(part: Any) -> bool:

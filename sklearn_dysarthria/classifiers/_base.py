@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from copy import deepcopy
-from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -15,12 +14,12 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted
-from skorch.callbacks import EarlyStopping, LRScheduler
+from skorch.callbacks import EarlyStopping
 from skorch.helper import predefined_split
 from skorch.utils import noop
 
+from sklearn_dysarthria.classifiers._class_weights import CLASS_WEIGHTS, class_weights
 from sklearn_dysarthria.classifiers._failed_rows import (
     failed_rows,
     refuse_failed,
@@ -35,13 +34,30 @@ from sklearn_dysarthria.classifiers._net import (
     TrainingNet,
     forget_training_state,
     keep_batch,
-    kept_generator,
+    learning_curves,
+    network_and_head_sizes,
     refuse_divergence,
     resolve_device,
     torch_seed,
 )
+from sklearn_dysarthria.classifiers._objectives import LOSSES, Objective, criterion_for
+from sklearn_dysarthria.classifiers._optimizers import OPTIMIZERS, optimizer_arguments
+from sklearn_dysarthria.classifiers._schedules import (
+    SCHEDULES,
+    LearningRateSchedule,
+    check_schedule,
+)
+from sklearn_dysarthria.nn._augment import Augmentation
+from sklearn_dysarthria.nn._mixing import BatchMixing
 
-OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+LOSS_CONSTRAINTS: dict[str, Any] = {
+    "loss": [StrOptions(set(LOSSES))],
+    "gamma": [Interval(Real, 0, None, closed="left")],
+    "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+    "class_weight_beta": [Interval(Real, 0, 1, closed="left")],
+    "warmup_epochs": [Interval(Integral, 0, None, closed="left")],
+}
+"""Constraints of the parameters that a subclass may leave at the defaults of the base."""
 
 Arrays = dict[str, np.ndarray]
 """What a network is called with: keyword argument to array of shape (n_samples, ...)."""
@@ -63,10 +79,10 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         "lr": [Interval(Real, 0, None, closed="neither")],
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "lr_schedule": [StrOptions({"cosine"}), None],
+        "lr_schedule": [StrOptions(set(SCHEDULES)), None],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "class_weight": [StrOptions({"balanced"}), dict, None],
+        "class_weight": [StrOptions(set(CLASS_WEIGHTS)), dict, None],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "patience": [Interval(Integral, 1, None, closed="left")],
@@ -76,20 +92,33 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         "verbose": ["verbose"],
     }
 
+    # Where a subclass has no such parameter.
+    loss = "cross_entropy"
+    gamma = 2.0
+    label_smoothing = 0.0
+    class_weight_beta = 0.999
+    warmup_epochs = 0
+    n_tta = 1
+    mixed_precision: bool | str = False
+
     @abstractmethod
     def _check_input(self, X: Any, *, reset: bool) -> Arrays:
         """Validate ``X`` and return the network's inputs; NaN rows are still in them."""
 
     @abstractmethod
     def _module(self, arrays: Arrays, n_classes: int, seed: int) -> tuple[type, dict[str, Any]]:
-        """Return the network's class and its arguments."""
+        """Return the network's class and its arguments; ``n_classes`` is its number of outputs."""
 
     def _criterion(self, weight: torch.Tensor | None) -> tuple[type, dict[str, Any]]:
         """Return the loss's class and its arguments."""
-        return torch.nn.CrossEntropyLoss, {"weight": weight}
+        return criterion_for(self.loss, self.gamma, self.label_smoothing, weight)
 
-    def _augmentation(self) -> torch.nn.Module | None:
-        """Return what is applied to training batches."""
+    def _augmentation(self) -> Augmentation | None:
+        """Return what is applied to training batches, and to views at prediction."""
+        return None
+
+    def _mixing(self) -> BatchMixing | None:
+        """Return how the samples of a training batch are mixed."""
         return None
 
     def _repetitions(self) -> Mapping[Any, int] | None:
@@ -120,12 +149,14 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            Fewer than two classes; early stopping without patients; nothing to train on; the
-            training diverged.
+            Fewer than two classes; early stopping without patients; nothing to train on; parameters
+            that contradict each other; an ordinal loss with strings for labels; the training
+            diverged.
         KeyboardInterrupt
             The training was interrupted, which leaves the estimator unfitted.
         """
         self._forget_fit()
+        self._check_parameters()
         arrays = self._check_input(X, reset=True)
         y = check_labels(y)
         (n_samples,) = {len(array) for array in arrays.values()}
@@ -140,6 +171,8 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
                 f"{type(self).__name__} needs samples of at least 2 classes; the usable rows hold "
                 f"only one class: {self.classes_.tolist()[0]!r}."
             )
+        objective = Objective(self.loss, len(self.classes_))
+        objective.check_labels(self.classes_)
         codes = np.zeros(n_samples, dtype=np.int64)
         codes[usable] = kept_codes
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -148,14 +181,21 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
 
         device = resolve_device(self.device)
         with torch_seed(seed, device):
-            net = self._build_net(arrays, codes, train, valid, device, seed)
+            net = self._build_net(objective, arrays, codes, train, valid, device, seed)
             net.fit(Rows(arrays, codes, train), y=None)
         refuse_divergence(net)
         forget_training_state(net)
         self.net_ = net
-        self.history_ = _learning_curves(net)
+        self.history_ = learning_curves(net)
         self.n_iter_ = len(self.history_)
+        self.n_parameters_, self.n_head_parameters_ = network_and_head_sizes(net.module_)
         return self
+
+    def _check_parameters(self) -> None:
+        """Raise for parameters that contradict each other, before anything is computed."""
+        check_schedule(self.lr_schedule, self.warmup_epochs, self.max_epochs, self.early_stopping)
+        criterion_for(self.loss, self.gamma, self.label_smoothing, None)
+        self._check_views(self._augmentation())
 
     def _forget_fit(self) -> None:
         """Drop fitted attributes: no fit may leave traces of an earlier one, even if it fails."""
@@ -209,11 +249,9 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         """Weights over the rows as trained on: after leaving out and repeating."""
         if self.class_weight is None:
             return None
-        labels = self.classes_[codes[train]]
-        present = np.unique(labels)
-        by_label = compute_class_weight(self.class_weight, classes=present, y=labels)
-        weights = np.ones(len(self.classes_))
-        weights[np.searchsorted(self.classes_, present)] = by_label
+        weights = class_weights(
+            self.class_weight, self.classes_, codes[train], self.class_weight_beta
+        )
         return torch.as_tensor(weights, dtype=self._dtype())
 
     def _dtype(self) -> torch.dtype:
@@ -221,6 +259,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
 
     def _build_net(
         self,
+        objective: Objective,
         arrays: Arrays,
         codes: np.ndarray,
         train: np.ndarray,
@@ -228,13 +267,10 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         device: str,
         seed: int,
     ) -> TrainingNet:
-        module, module_arguments = self._module(arrays, len(self.classes_), seed)
         criterion, criterion_arguments = self._criterion(self._class_weights(codes, train))
-        # One fused pass over the weights: for AlexNet's 57 million, the step of the plain
-        # optimiser takes longer than the forward and backward pass of a small batch.
-        optimizer_arguments = {"weight_decay": self.weight_decay, "fused": True}
-        if self.optimizer == "sgd":
-            optimizer_arguments["momentum"] = self.momentum
+        module, module_arguments = objective.complete(
+            *self._module(arrays, objective.n_outputs, seed)
+        )
         return TrainingNet(
             module,
             criterion=criterion,
@@ -247,23 +283,28 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
             iterator_valid__collate_fn=keep_batch,
             train_split=None if valid is None else predefined_split(Rows(arrays, codes, valid)),
             classes=list(range(len(self.classes_))),
-            predict_nonlinearity=partial(torch.softmax, dim=-1),
             callbacks=self._callbacks(),
             callbacks__print_log=None,
             device=device,
+            objective=objective,
             augment=self._augmentation(),
-            mixed_precision=getattr(self, "mixed_precision", False),
+            mixing=self._mixing(),
+            mixed_precision=self.mixed_precision,
+            view_seed=seed,
             verbose=0,
             **_prefixed("module", module_arguments),
             **_prefixed("criterion", criterion_arguments),
-            **_prefixed("optimizer", optimizer_arguments),
+            **_prefixed(
+                "optimizer",
+                optimizer_arguments(self.optimizer, self.lr, self.weight_decay, self.momentum),
+            ),
         )
 
     def _callbacks(self) -> list[Any]:
         callbacks: list[Any] = []
-        if self.lr_schedule == "cosine":
-            cosine = torch.optim.lr_scheduler.CosineAnnealingLR
-            callbacks.append(("lr_schedule", LRScheduler(policy=cosine, T_max=self.max_epochs)))
+        if self.lr_schedule or self.warmup_epochs:
+            schedule = LearningRateSchedule(self.lr_schedule, self.warmup_epochs, self.patience)
+            callbacks.append(("lr_schedule", schedule))
         if self.early_stopping:
             stopping = EarlyStopping(patience=self.patience, load_best=True, sink=noop)
             callbacks.append(("early_stopping", stopping))
@@ -285,16 +326,17 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples,)
-            Labels out of `classes_`.
+            Labels out of `classes_`: the most probable ones, or with an ordinal loss the medians
+            of `predict_proba`.
 
         Raises
         ------
         ValueError
             A row is NaN: there is no recording to decide on.
         """
-        logits, usable = self._logits(X)
+        probabilities, usable = self._probabilities(X)
         refuse_failed(~usable, "predict")
-        return self.classes_[logits.argmax(axis=1)]
+        return self.classes_[self.net_.objective.decide(probabilities)]
 
     def predict_proba(self, X):
         """Predict class probabilities.
@@ -309,24 +351,33 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples, n_classes)
             Probabilities in the order of `classes_`; a row of NaN stays a row of NaN.
         """
-        logits, usable = self._logits(X)
-        return spread(_softmax(logits), usable)
+        return spread(*self._probabilities(X))
 
-    def _logits(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return float64 logits of the usable rows, and which rows are usable."""
+    def _probabilities(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return float64 probabilities of the usable rows, and which rows are usable."""
         rows, usable = self._rows(X)
         if not len(rows):
             return np.empty((0, len(self.classes_))), usable
-        with kept_generator():
-            logits = self.net_.forward(rows, training=False).double().cpu().numpy()
-        overflowed = ~np.isfinite(logits).all(axis=1)
+        self._check_views(self.net_.augment)
+        views = [self.net_.forward(rows, training=False)]
+        views += [self.net_.view_logits(rows, view) for view in range(1, self.n_tta)]
+        logits = torch.stack(views).double()
+        overflowed = ~torch.isfinite(logits).all(dim=2).all(dim=0).numpy()
         if overflowed.any():
             # As NaN probabilities they would pass for recordings that could not be used.
             raise ValueError(
                 f"The network overflows on rows {rows.indices[overflowed].tolist()}: their values "
                 "are too far from those it was trained on."
             )
-        return logits, usable
+        each = [self.net_.objective.probabilities(view) for view in logits]
+        return torch.stack(each).mean(dim=0).numpy(), usable
+
+    def _check_views(self, augmentation: Augmentation | None) -> None:
+        if self.n_tta > 1 and augmentation is None:
+            raise ValueError(
+                f"n_tta={self.n_tta} averages over augmented views, and no augmentation of images "
+                "is on: switch on one of those of the classifier, or set n_tta=1."
+            )
 
     def _rows(self, X: Any) -> tuple[Rows, np.ndarray]:
         check_is_fitted(self, "net_")
@@ -341,22 +392,3 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
 
 def _prefixed(prefix: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{prefix}__{name}": value for name, value in arguments.items()}
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
-
-
-def _learning_curves(net: TrainingNet) -> pd.DataFrame:
-    """One row per epoch: losses, inner validation accuracy, learning rate, seconds."""
-    names = {
-        "epoch": "epoch",
-        "train_loss": "train_loss",
-        "valid_loss": "valid_loss",
-        "valid_acc": "valid_accuracy",
-        "event_lr": "lr",
-        "dur": "seconds",
-    }
-    rows = [{new: row[old] for old, new in names.items() if old in row} for row in net.history]
-    return pd.DataFrame(rows).set_index("epoch")

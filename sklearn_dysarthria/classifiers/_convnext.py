@@ -2,79 +2,43 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
-import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_dysarthria.classifiers._base import Arrays
 from sklearn_dysarthria.classifiers._images import ImageClassifier
-from sklearn_dysarthria.nn import ConvNeXtModule, FocalLoss
+from sklearn_dysarthria.classifiers._shared_parameters import document_shared_parameters
+from sklearn_dysarthria.nn import ConvNeXtModule
 
 
+@document_shared_parameters
 class ConvNeXtSeverityClassifier(ImageClassifier):
     """Classify images by severity with ConvNeXt, trained as in the SAND challenge entry.
 
     Focal loss with class weights, AdamW with cosine annealing, stochastic depth, SpecAugment and
-    oversampling by class, after the ConvNeXt entry to the ICASSP 2026 SAND challenge [1]_.  The
-    classes are taken as ordered by their labels (1 < 2 < …).
+    oversampling by class, after the ConvNeXt entry to the ICASSP 2026 SAND challenge [1]_.  An
+    ordinal `loss` takes the classes as ordered by their labels (1 < 2 < …).
 
     Parameters
     ----------
     variant : {"femto", "tiny", "small", "base", "large"}, default="base"
         Size of ConvNeXt [2]_; ``"femto"`` is a small one for CPU work, without published weights.
-    weights : str, path or None, default="IMAGENET1K_V1"
-        Of the backbone: a torchvision name (downloaded on first use), a local state dict, or
-        None for random ones.  Every tensor must match by name and shape.
+    depth : int, default=None
+        Keep only that many of its five stages, the stem being the first.
+    width : float, default=1.0
+        Factor on the number of its channels, with ``weights=None``.
     stochastic_depth : float, default=0.1
         Probability with which the last block is skipped in training; earlier ones less.
-    freeze : int, "all" or None, default=None
-        Number of leading backbone stages that keep their weights, or all of them.
-    loss : {"focal", "cross_entropy"}, default="focal"
-        Loss function.
-    gamma : float, default=2
-        Focusing parameter of the focal loss [3]_; the probability in its modulating factor does
-        not include the class weights.
-    class_weight : dict, "balanced" or None, default="balanced"
-        Weights of the classes in the loss, over the rows as trained on, that is after
-        oversampling.
+    loss : {"cross_entropy", "focal", "coral", "corn", "cumulative_link"}, default="focal"
+        The focal loss [3]_ is the challenge entry's.  The last three take the classes as ordered
+        by their labels, which must be numbers: CORAL [4]_, CORN [5]_, and proportional odds [6]_.
+        With them `predict` answers the median class, the number of steps between neighbouring
+        classes that are passed with a probability above a half.
     oversample : dict of label to int, optional
         How many times the rows of a label occur in an epoch; costs no memory.  The challenge
         entry used ``{1: 21, 2: 5, 3: 2}``.
-    spec_augment : float, default=0.7
-        Probability with which a training image is masked in time and frequency.
-    optimizer : {"adam", "adamw", "sgd"}, default="adamw"
-        Optimiser.
-    lr : float, default=1e-4
-        Learning rate.
-    momentum : float, default=0.9
-        Of ``optimizer="sgd"``.
-    weight_decay : float, default=0.01
-        As torch's optimisers define it.
-    lr_schedule : {"cosine"} or None, default="cosine"
-        Annealing over `max_epochs`.
-    max_epochs : int, default=75
-        Passes over the training data.
-    batch_size : int, default=16
-        Images per step.
-    early_stopping : bool, default=False
-        Hold out `validation_fraction` of the training patients, stop when their loss has not
-        fallen for `patience` epochs, and keep the best weights.  Needs `groups`.
-    validation_fraction : float, default=0.2
-        Fraction of each class's patients held out by `early_stopping`.
-    patience : int, default=5
-        Epochs without progress before `early_stopping` stops.
-    callbacks : list of skorch callbacks, optional
-        Added to the training loop; copied, never modified.
-    device : str, default="auto"
-        Torch device; ``"auto"`` takes the GPU where there is one.
-    mixed_precision : bool or "auto", default="auto"
-        Compute in bfloat16 where possible; ``"auto"`` does so on GPUs that support it.
-    random_state : int, RandomState or None, default=None
-        An int makes two fits on the CPU bitwise equal.
-    verbose : int, default=0
-        1 shows a progress bar over epochs.
 
     Attributes
     ----------
@@ -86,6 +50,10 @@ class ConvNeXtSeverityClassifier(ImageClassifier):
         Losses, accuracy on the inner validation patients, learning rate and seconds, by epoch.
     n_iter_ : int
         Epochs trained.
+    n_parameters_ : int
+        Number of weights of the network.
+    n_head_parameters_ : int
+        Of these, the last layer's, and the thresholds of an ordinal loss.
     image_shape_ : tuple of int
         Channels, height and width of the images.
     validation_patients_ : ndarray
@@ -107,6 +75,11 @@ class ConvNeXtSeverityClassifier(ImageClassifier):
     .. [2] Z. Liu et al., "A ConvNet for the 2020s", CVPR 2022, arXiv:2201.03545.
     .. [3] T.-Y. Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017,
        arXiv:1708.02002.
+    .. [4] W. Cao, V. Mirjalili, S. Raschka, "Rank consistent ordinal regression for neural
+       networks with application to age estimation", 2020, arXiv:1901.07884.
+    .. [5] X. Shi, W. Cao, S. Raschka, "Deep neural networks for rank-consistent ordinal
+       regression based on conditional probabilities", 2021, arXiv:2111.08851.
+    .. [6] P. McCullagh, "Regression models for ordinal data", J. R. Stat. Soc. B 42 (1980).
 
     Examples
     --------
@@ -122,8 +95,8 @@ class ConvNeXtSeverityClassifier(ImageClassifier):
     _parameter_constraints = ImageClassifier._parameter_constraints | {
         "variant": [StrOptions({"femto", "tiny", "small", "base", "large"})],
         "stochastic_depth": [Interval(Real, 0, 1, closed="left")],
-        "loss": [StrOptions({"focal", "cross_entropy"})],
-        "gamma": [Interval(Real, 0, None, closed="left")],
+        "depth": [Interval(Integral, 1, None, closed="left"), None],
+        "width": [Interval(Real, 0, None, closed="neither")],
     }
 
     def __init__(
@@ -131,18 +104,30 @@ class ConvNeXtSeverityClassifier(ImageClassifier):
         *,
         variant="base",
         weights="IMAGENET1K_V1",
+        depth=None,
+        width=1.0,
         stochastic_depth=0.1,
         freeze=None,
         loss="focal",
         gamma=2.0,
+        label_smoothing=0.0,
         class_weight="balanced",
+        class_weight_beta=0.999,
         oversample=None,
         spec_augment=0.7,
+        horizontal_flip=0.0,
+        vertical_flip=0.0,
+        rotation=0.0,
+        color_jitter=0.0,
+        mixup=0.0,
+        cutmix=0.0,
+        n_tta=1,
         optimizer="adamw",
         lr=1e-4,
         momentum=0.9,
         weight_decay=0.01,
         lr_schedule="cosine",
+        warmup_epochs=0,
         max_epochs=75,
         batch_size=16,
         early_stopping=False,
@@ -156,18 +141,30 @@ class ConvNeXtSeverityClassifier(ImageClassifier):
     ):
         self.variant = variant
         self.weights = weights
+        self.depth = depth
+        self.width = width
         self.stochastic_depth = stochastic_depth
         self.freeze = freeze
         self.loss = loss
         self.gamma = gamma
+        self.label_smoothing = label_smoothing
         self.class_weight = class_weight
+        self.class_weight_beta = class_weight_beta
         self.oversample = oversample
         self.spec_augment = spec_augment
+        self.horizontal_flip = horizontal_flip
+        self.vertical_flip = vertical_flip
+        self.rotation = rotation
+        self.color_jitter = color_jitter
+        self.mixup = mixup
+        self.cutmix = cutmix
+        self.n_tta = n_tta
         self.optimizer = optimizer
         self.lr = lr
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.lr_schedule = lr_schedule
+        self.warmup_epochs = warmup_epochs
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.early_stopping = early_stopping
@@ -186,9 +183,6 @@ class ConvNeXtSeverityClassifier(ImageClassifier):
             "stochastic_depth": self.stochastic_depth,
             "weights": self.weights,
             "freeze": self.freeze,
+            "depth": self.depth,
+            "width": self.width,
         }
-
-    def _criterion(self, weight: torch.Tensor | None) -> tuple[type, dict[str, Any]]:
-        if self.loss == "cross_entropy":
-            return super()._criterion(weight)
-        return FocalLoss, {"gamma": self.gamma, "weight": weight}

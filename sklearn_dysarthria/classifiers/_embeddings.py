@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from numbers import Integral
+from numbers import Integral, Real
 from os import PathLike
 from typing import Any
 
@@ -16,14 +16,14 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dysarthria._utils.progress import progress_bar
 from sklearn_dysarthria.classifiers._failed_rows import failed_rows
 from sklearn_dysarthria.classifiers._images import check_images
 from sklearn_dysarthria.classifiers._net import resolve_device, torch_seed
-from sklearn_dysarthria.nn import BACKBONES, build_backbone
+from sklearn_dysarthria.nn import build_backbone, check_backbone_name
 
 
 class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -33,11 +33,20 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     ----------
     backbone : str, default="alexnet"
         ``"alexnet"`` (4096 features), ``"convnext_tiny"`` (768), ``"convnext_small"`` (768),
-        ``"convnext_base"`` (1024), ``"convnext_large"`` (1536) or the small
-        ``"convnext_femto"`` (192).
+        ``"convnext_base"`` (1024), ``"convnext_large"`` (1536), the small
+        ``"convnext_femto"`` (192), any other of torchvision's classifiers of images, such as
+        ``"vit_b_16"`` (768) or ``"resnet50"`` (2048), or ``"timm/<name>"`` for any of the
+        optional package timm's; :func:`~sklearn_dysarthria.nn.list_backbones` lists the names.
+    backbone_depth : int or None, default=None
+        Keep only that many of the first stages, seven of AlexNet and five of a ConvNeXt, and
+        average their last map over the image.  Other backbones cannot be cut.
+    backbone_width : float, default=1.0
+        Multiplies the channels of every layer of AlexNet or a ConvNeXt, rounded to multiples of
+        8; other than 1 only with ``weights=None``.
     weights : str, path or None, default="IMAGENET1K_V1"
-        A torchvision name (downloaded on first use), a local state dict, or None for random
-        ones, drawn by `random_state`.  Every tensor must match by name and shape.
+        A torchvision name (downloaded on first use), ``"pretrained"`` or a tag for timm's
+        networks, a local state dict, or None for random ones, drawn by `random_state`.  Every
+        tensor must match by name and shape.
     batch_size : int, default=32
         Images per forward pass.
     device : str, default="auto"
@@ -64,7 +73,9 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     """
 
     _parameter_constraints = {
-        "backbone": [StrOptions(set(BACKBONES))],
+        "backbone": [str],
+        "backbone_depth": [Interval(Integral, 1, None, closed="left"), None],
+        "backbone_width": [Interval(Real, 0, None, closed="neither")],
         "weights": [str, PathLike, None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "device": [str],
@@ -76,6 +87,8 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self,
         backbone="alexnet",
         *,
+        backbone_depth=None,
+        backbone_width=1.0,
         weights="IMAGENET1K_V1",
         batch_size=32,
         device="auto",
@@ -83,6 +96,8 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         verbose=0,
     ):
         self.backbone = backbone
+        self.backbone_depth = backbone_depth
+        self.backbone_width = backbone_width
         self.weights = weights
         self.batch_size = batch_size
         self.device = device
@@ -103,11 +118,28 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            The backbone is unknown, cannot be cut or scaled like this, or does not take images
+            of this size.
+        WeightsError
+            The weights cannot be had, or do not fit tensor by tensor.
+        ImportError
+            The backbone is one of timm, which is not installed.
         """
+        check_backbone_name(self.backbone)
         self.image_shape_ = check_images(self, X).shape[1:]
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         with torch_seed(seed, "cpu"):
-            network = build_backbone(self.backbone, weights=self.weights).freeze("all")
+            network = build_backbone(
+                self.backbone,
+                weights=self.weights,
+                depth=self.backbone_depth,
+                width=self.backbone_width,
+                image_size=self.image_shape_[1:],
+            ).freeze("all")
         self.backbone_ = network.eval()
         return self
 

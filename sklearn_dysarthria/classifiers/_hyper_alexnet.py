@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ from sklearn_dysarthria.classifiers._base import Arrays
 from sklearn_dysarthria.classifiers._failed_rows import spread
 from sklearn_dysarthria.classifiers._images import ImageClassifier
 from sklearn_dysarthria.classifiers._net import kept_generator
-from sklearn_dysarthria.nn import HyperAlexNetModule
+from sklearn_dysarthria.classifiers._shared_parameters import document_shared_parameters
+from sklearn_dysarthria.nn import HyperAlexNetModule, check_backbone_name
 
 
 def draws_contexts(classifier: Any) -> bool:
@@ -27,6 +28,7 @@ def draws_contexts(classifier: Any) -> bool:
     )
 
 
+@document_shared_parameters
 class HyperAlexNetClassifier(ImageClassifier):
     """Classify images by AlexNet with a head whose weights a hypernetwork generates.
 
@@ -37,9 +39,13 @@ class HyperAlexNetClassifier(ImageClassifier):
 
     Parameters
     ----------
-    weights : str, path or None, default="IMAGENET1K_V1"
-        Of the backbone: a torchvision name (downloaded on first use), a local state dict, or
-        None for random ones.  Every tensor must match by name and shape.
+    backbone : str, default="alexnet"
+        Network in AlexNet's place: any of :func:`sklearn_dysarthria.nn.list_backbones`, or
+        ``"timm/<architecture>"`` if timm is installed.
+    backbone_depth : int, default=None
+        Keep only that many of its first stages; of AlexNet and ConvNeXt.
+    backbone_width : float, default=1.0
+        Factor on the number of its channels; of AlexNet and ConvNeXt with ``weights=None``.
     embedding_dim : int, default=768
         Size of the embedding.
     head : {"hyper", "dense"}, default="hyper"
@@ -50,49 +56,18 @@ class HyperAlexNetClassifier(ImageClassifier):
     context_dim : int, default=128
         Size of the noise; with ``context="data"`` the size of the vectors counts instead.
     hidden_dim : int, default=512
-        Hidden units of the hypernetwork.
+        Units of a hidden layer of the hypernetwork.
     n_contexts : int, default=32
         Draws averaged at prediction (inferred).
     freeze : int, "all" or None, default=None
-        Number of leading backbone stages (five convolutional, two linear) that keep their
-        weights, or all of them.
-    optimizer : {"adam", "adamw", "sgd"}, default="adam"
+        Number of leading backbone stages (of AlexNet five convolutional, two linear) that keep
+        their weights, or all of them.
+    optimizer : {"adam", "adamw", "sgd", "rmsprop"}, default="adam"
         Inferred.
     lr : float, default=1e-4
-        Learning rate (inferred).
-    momentum : float, default=0.9
-        Of ``optimizer="sgd"``.
-    weight_decay : float, default=0
-        As torch's optimisers define it.
-    lr_schedule : {"cosine"} or None, default=None
-        Annealing over `max_epochs`.
-    max_epochs : int, default=30
-        Passes over the training data.
+        Learning rate, the largest of `lr_schedule` (inferred).
     batch_size : int, default=16
         Images per step (inferred).
-    class_weight : dict, "balanced" or None, default=None
-        Weights of the classes in the loss, over the rows as trained on.
-    oversample : dict of label to int, optional
-        How many times the rows of a label occur in an epoch; costs no memory.
-    spec_augment : float, default=0
-        Probability with which a training image is masked in time and frequency.
-    early_stopping : bool, default=False
-        Hold out `validation_fraction` of the training patients, stop when their loss has not
-        fallen for `patience` epochs, and keep the best weights.  Needs `groups`.
-    validation_fraction : float, default=0.2
-        Fraction of each class's patients held out by `early_stopping`.
-    patience : int, default=5
-        Epochs without progress before `early_stopping` stops.
-    callbacks : list of skorch callbacks, optional
-        Added to the training loop; copied, never modified.
-    device : str, default="auto"
-        Torch device; ``"auto"`` takes the GPU where there is one.
-    mixed_precision : bool or "auto", default="auto"
-        Compute in bfloat16 where possible; ``"auto"`` does so on GPUs that support it.
-    random_state : int, RandomState or None, default=None
-        An int makes two fits on the CPU bitwise equal.
-    verbose : int, default=0
-        1 shows a progress bar over epochs.
 
     Attributes
     ----------
@@ -104,6 +79,10 @@ class HyperAlexNetClassifier(ImageClassifier):
         Losses, accuracy on the inner validation patients, learning rate and seconds, by epoch.
     n_iter_ : int
         Epochs trained.
+    n_parameters_ : int
+        Number of weights of the network.
+    n_head_parameters_ : int
+        Of these, the hypernetwork's or the linear layer's, and the thresholds of an ordinal loss.
     image_shape_ : tuple of int
         Channels, height and width of the images.
     n_context_features_ : int
@@ -138,11 +117,15 @@ class HyperAlexNetClassifier(ImageClassifier):
     """
 
     _parameter_constraints = ImageClassifier._parameter_constraints | {
+        "backbone": [str],  # by name, which check_backbone_name knows
+        "backbone_depth": [Interval(Integral, 1, None, closed="left"), None],
+        "backbone_width": [Interval(Real, 0, None, closed="neither")],
         "embedding_dim": [Interval(Integral, 1, None, closed="left")],
         "head": [StrOptions({"hyper", "dense"})],
         "context": [StrOptions({"noise", "data"})],
         "context_dim": [Interval(Integral, 1, None, closed="left")],
         "hidden_dim": [Interval(Integral, 1, None, closed="left")],
+        "n_hidden_layers": [Interval(Integral, 1, None, closed="left")],
         "n_contexts": [Interval(Integral, 1, None, closed="left")],
     }
 
@@ -150,23 +133,39 @@ class HyperAlexNetClassifier(ImageClassifier):
         self,
         *,
         weights="IMAGENET1K_V1",
+        backbone="alexnet",
+        backbone_depth=None,
+        backbone_width=1.0,
         embedding_dim=768,
         head="hyper",
         context="noise",
         context_dim=128,
         hidden_dim=512,
+        n_hidden_layers=1,
         n_contexts=32,
         freeze=None,
+        loss="cross_entropy",
+        gamma=2.0,
+        label_smoothing=0.0,
+        class_weight=None,
+        class_weight_beta=0.999,
+        oversample=None,
+        spec_augment=0.0,
+        horizontal_flip=0.0,
+        vertical_flip=0.0,
+        rotation=0.0,
+        color_jitter=0.0,
+        mixup=0.0,
+        cutmix=0.0,
+        n_tta=1,
         optimizer="adam",
         lr=1e-4,
         momentum=0.9,
         weight_decay=0.0,
         lr_schedule=None,
+        warmup_epochs=0,
         max_epochs=30,
         batch_size=16,
-        class_weight=None,
-        oversample=None,
-        spec_augment=0.0,
         early_stopping=False,
         validation_fraction=0.2,
         patience=5,
@@ -177,23 +176,39 @@ class HyperAlexNetClassifier(ImageClassifier):
         verbose=0,
     ):
         self.weights = weights
+        self.backbone = backbone
+        self.backbone_depth = backbone_depth
+        self.backbone_width = backbone_width
         self.embedding_dim = embedding_dim
         self.head = head
         self.context = context
         self.context_dim = context_dim
         self.hidden_dim = hidden_dim
+        self.n_hidden_layers = n_hidden_layers
         self.n_contexts = n_contexts
         self.freeze = freeze
+        self.loss = loss
+        self.gamma = gamma
+        self.label_smoothing = label_smoothing
+        self.class_weight = class_weight
+        self.class_weight_beta = class_weight_beta
+        self.oversample = oversample
+        self.spec_augment = spec_augment
+        self.horizontal_flip = horizontal_flip
+        self.vertical_flip = vertical_flip
+        self.rotation = rotation
+        self.color_jitter = color_jitter
+        self.mixup = mixup
+        self.cutmix = cutmix
+        self.n_tta = n_tta
         self.optimizer = optimizer
         self.lr = lr
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.lr_schedule = lr_schedule
+        self.warmup_epochs = warmup_epochs
         self.max_epochs = max_epochs
         self.batch_size = batch_size
-        self.class_weight = class_weight
-        self.oversample = oversample
-        self.spec_augment = spec_augment
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.patience = patience
@@ -207,6 +222,10 @@ class HyperAlexNetClassifier(ImageClassifier):
     def _uses_context(self) -> bool:  # type: ignore[override]
         return self.head == "hyper" and self.context == "data"
 
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_backbone_name(self.backbone)
+
     def _module(self, arrays: Arrays, n_classes: int, seed: int) -> tuple[type, dict[str, Any]]:
         context_dim = arrays["context"].shape[1] if self._uses_context else self.context_dim
         return HyperAlexNetModule, {
@@ -216,10 +235,15 @@ class HyperAlexNetClassifier(ImageClassifier):
             "context": self.context,
             "context_dim": context_dim,
             "hidden_dim": self.hidden_dim,
+            "n_hidden_layers": self.n_hidden_layers,
             "n_contexts": self.n_contexts,
             "context_seed": seed,
             "weights": self.weights,
             "freeze": self.freeze,
+            "backbone": self.backbone,
+            "backbone_depth": self.backbone_depth,
+            "backbone_width": self.backbone_width,
+            "image_size": arrays["X"].shape[2:],
         }
 
     @available_if(draws_contexts)
@@ -233,9 +257,10 @@ class HyperAlexNetClassifier(ImageClassifier):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_classes)
+        ndarray of shape (n_samples, n_logits)
             Standard deviation of each logit over the `n_contexts` fixed draws; NaN for a row of
-            NaN.
+            NaN.  There is one logit per class, or with an ordinal loss one per step between
+            neighbouring classes.  `n_tta` plays no part in it.
         """
         return context_spread(self, X)
 
@@ -247,7 +272,7 @@ def context_spread(classifier: Any, X: Any) -> np.ndarray:
     spreads = []
     net.module_.eval()
     if not len(rows):
-        return np.full((len(usable), len(classifier.classes_)), np.nan)
+        return np.full((len(usable), net.objective.n_logits), np.nan)
     with torch.no_grad(), kept_generator():
         for inputs, _ in net.get_iterator(rows, training=False):
             logits = net.module_.logits_per_context(inputs["X"].to(net.device))

@@ -11,9 +11,10 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
-from sklearn_dysarthria.classifiers._base import Arrays, TorchClassifier
+from sklearn_dysarthria.classifiers._base import LOSS_CONSTRAINTS, Arrays, TorchClassifier
 from sklearn_dysarthria.classifiers._failed_rows import failed_rows
 from sklearn_dysarthria.classifiers._hyper_alexnet import context_spread, draws_contexts
+from sklearn_dysarthria.classifiers._shared_parameters import document_shared_parameters
 from sklearn_dysarthria.nn import HyperClassifierModule
 
 
@@ -25,6 +26,7 @@ class DoublePrecision(HyperClassifierModule):
         self.double()
 
 
+@document_shared_parameters
 class HyperLinearClassifier(TorchClassifier):
     """Linear classifier whose weights a hypernetwork generates from noise.
 
@@ -38,40 +40,9 @@ class HyperLinearClassifier(TorchClassifier):
     context_dim : int, default=128
         Size of the noise.
     hidden_dim : int, default=512
-        Hidden units of the hypernetwork.
+        Units of a hidden layer of the hypernetwork.
     n_contexts : int, default=32
         Draws averaged at prediction.
-    optimizer : {"adam", "adamw", "sgd"}, default="adam"
-        Optimiser.
-    lr : float, default=1e-3
-        Learning rate.
-    momentum : float, default=0.9
-        Of ``optimizer="sgd"``.
-    weight_decay : float, default=0
-        As torch's optimisers define it.
-    lr_schedule : {"cosine"} or None, default=None
-        Annealing over `max_epochs`.
-    max_epochs : int, default=100
-        Passes over the training data.
-    batch_size : int, default=32
-        Samples per step.
-    class_weight : dict, "balanced" or None, default=None
-        Weights of the classes in the loss.
-    early_stopping : bool, default=False
-        Hold out `validation_fraction` of the training patients, stop when their loss has not
-        fallen for `patience` epochs, and keep the best weights.  Needs `groups`.
-    validation_fraction : float, default=0.2
-        Fraction of each class's patients held out by `early_stopping`.
-    patience : int, default=10
-        Epochs without progress before `early_stopping` stops.
-    callbacks : list of skorch callbacks, optional
-        Added to the training loop; copied, never modified.
-    device : str, default="auto"
-        Torch device; ``"auto"`` takes the GPU where there is one.
-    random_state : int, RandomState or None, default=None
-        An int makes two fits on the CPU bitwise equal.
-    verbose : int, default=0
-        1 shows a progress bar over epochs.
 
     Attributes
     ----------
@@ -83,6 +54,10 @@ class HyperLinearClassifier(TorchClassifier):
         Losses, accuracy on the inner validation patients, learning rate and seconds, by epoch.
     n_iter_ : int
         Epochs trained.
+    n_parameters_ : int
+        Number of weights of the hypernetwork, and of the thresholds of an ordinal loss.
+    n_head_parameters_ : int
+        The same number: the network is nothing but a head.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -107,9 +82,12 @@ class HyperLinearClassifier(TorchClassifier):
     True
     """
 
-    _parameter_constraints = TorchClassifier._parameter_constraints | {
+    _parameter_constraints = {
+        **TorchClassifier._parameter_constraints,
+        **LOSS_CONSTRAINTS,
         "context_dim": [Interval(Integral, 1, None, closed="left")],
         "hidden_dim": [Interval(Integral, 1, None, closed="left")],
+        "n_hidden_layers": [Interval(Integral, 1, None, closed="left")],
         "n_contexts": [Interval(Integral, 1, None, closed="left")],
     }
 
@@ -120,15 +98,21 @@ class HyperLinearClassifier(TorchClassifier):
         *,
         context_dim=128,
         hidden_dim=512,
+        n_hidden_layers=1,
         n_contexts=32,
+        loss="cross_entropy",
+        gamma=2.0,
+        label_smoothing=0.0,
+        class_weight=None,
+        class_weight_beta=0.999,
         optimizer="adam",
         lr=1e-3,
         momentum=0.9,
         weight_decay=0.0,
         lr_schedule=None,
+        warmup_epochs=0,
         max_epochs=100,
         batch_size=32,
-        class_weight=None,
         early_stopping=False,
         validation_fraction=0.2,
         patience=10,
@@ -139,15 +123,21 @@ class HyperLinearClassifier(TorchClassifier):
     ):
         self.context_dim = context_dim
         self.hidden_dim = hidden_dim
+        self.n_hidden_layers = n_hidden_layers
         self.n_contexts = n_contexts
+        self.loss = loss
+        self.gamma = gamma
+        self.label_smoothing = label_smoothing
+        self.class_weight = class_weight
+        self.class_weight_beta = class_weight_beta
         self.optimizer = optimizer
         self.lr = lr
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.lr_schedule = lr_schedule
+        self.warmup_epochs = warmup_epochs
         self.max_epochs = max_epochs
         self.batch_size = batch_size
-        self.class_weight = class_weight
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.patience = patience
@@ -175,6 +165,7 @@ class HyperLinearClassifier(TorchClassifier):
             "n_classes": n_classes,
             "context_dim": self.context_dim,
             "hidden_dim": self.hidden_dim,
+            "n_hidden_layers": self.n_hidden_layers,
             "n_contexts": self.n_contexts,
             "context_seed": seed,
         }
@@ -190,8 +181,9 @@ class HyperLinearClassifier(TorchClassifier):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_classes)
+        ndarray of shape (n_samples, n_logits)
             Standard deviation of each logit over the `n_contexts` fixed draws; NaN for a row of
-            NaN.
+            NaN.  There is one logit per class, or with an ordinal loss one per step between
+            neighbouring classes.
         """
         return context_spread(self, X)

@@ -8,22 +8,33 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_dysarthria.classifiers._base import Arrays, TorchClassifier
+from sklearn_dysarthria.classifiers._base import LOSS_CONSTRAINTS, Arrays, TorchClassifier
 from sklearn_dysarthria.classifiers._failed_rows import failed_rows
 from sklearn_dysarthria.nn import SpecAugment
+from sklearn_dysarthria.nn._augment import Augmentation
+from sklearn_dysarthria.nn._image_augment import AugmentChain, ImageAugment
+from sklearn_dysarthria.nn._mixing import BatchMixing
 
 
 class ImageClassifier(TorchClassifier):
     """Base of classifiers of images of shape (n_samples, 3, height, width)."""
 
-    _parameter_constraints = TorchClassifier._parameter_constraints | {
+    _parameter_constraints: dict[str, Any] = {
+        **TorchClassifier._parameter_constraints,
+        **LOSS_CONSTRAINTS,
         "weights": [str, PathLike, None],  # the loader knows which names exist
         "freeze": [Interval(Integral, 0, None, closed="left"), StrOptions({"all"}), None],
         "oversample": [Mapping, None],
         "spec_augment": [Interval(Real, 0, 1, closed="both")],
+        "horizontal_flip": [Interval(Real, 0, 1, closed="both")],
+        "vertical_flip": [Interval(Real, 0, 1, closed="both")],
+        "rotation": [Interval(Real, 0, 180, closed="both")],
+        "color_jitter": [Interval(Real, 0, 1, closed="both")],
+        "mixup": [Interval(Real, 0, None, closed="left")],
+        "cutmix": [Interval(Real, 0, None, closed="left")],
+        "n_tta": [Interval(Integral, 1, None, closed="left")],
         "mixed_precision": ["boolean", StrOptions({"auto"})],
     }
 
@@ -58,8 +69,20 @@ class ImageClassifier(TorchClassifier):
     def _repetitions(self) -> Mapping[Any, int] | None:
         return self.oversample
 
-    def _augmentation(self) -> torch.nn.Module | None:
-        return SpecAugment(probability=self.spec_augment) if self.spec_augment else None
+    def _augmentation(self) -> Augmentation | None:
+        augmentations: list[Augmentation] = []
+        if self.horizontal_flip or self.vertical_flip or self.rotation or self.color_jitter:
+            augmentations.append(
+                ImageAugment(
+                    self.horizontal_flip, self.vertical_flip, self.rotation, self.color_jitter
+                )
+            )
+        if self.spec_augment:  # last, so that no mask is turned or moved
+            augmentations.append(SpecAugment(probability=self.spec_augment))
+        return AugmentChain(*augmentations) if augmentations else None
+
+    def _mixing(self) -> BatchMixing | None:
+        return BatchMixing(self.mixup, self.cutmix) if self.mixup or self.cutmix else None
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -8,10 +8,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
 from torch.utils.data import Dataset
+
+from sklearn_dysarthria.classifiers._objectives import Objective
+from sklearn_dysarthria.nn import count_parameters
+from sklearn_dysarthria.nn._augment import Augmentation
+from sklearn_dysarthria.nn._mixing import BatchMixing, MixedTarget
+from sklearn_dysarthria.nn._ordinal import OrdinalNetwork
 
 
 class Rows(Dataset):
@@ -60,16 +67,26 @@ def keep_batch(batch: Any) -> Any:
 
 
 class TrainingNet(NeuralNetClassifier):
-    """skorch's classifier with batch augmentation and autocast.
+    """skorch's classifier with batch augmentation, ordinal outputs and autocast.
+
+    A callback may ask it about samples of its own at any time, without a trace in the training:
+    `predict_proba`, `predict` (class numbers, positions in the estimator's ``classes_``) and
+    `forward` take the images, or a mapping from argument of the network to array.
 
     Parameters
     ----------
     module, criterion, **kwargs
         As in :class:`skorch.NeuralNetClassifier`.
-    augment : torch.nn.Module or None
-        Applied to input ``X`` of training batches only.
+    objective : Objective
+        How outputs stand for classes.
+    augment : Augmentation or None
+        Applied to input ``X`` of training batches, and of the views of `view_logits`.
+    mixing : BatchMixing or None
+        Applied to training batches after ``augment``.
     mixed_precision : bool or "auto"
         Compute in bfloat16; ``"auto"`` does so on GPUs that support it.
+    view_seed : int
+        Decides what the views look like.
     """
 
     def __init__(
@@ -77,12 +94,19 @@ class TrainingNet(NeuralNetClassifier):
         module: Any,
         *,
         criterion: Any,
-        augment: torch.nn.Module | None = None,
+        objective: Objective,
+        augment: Augmentation | None = None,
+        mixing: BatchMixing | None = None,
         mixed_precision: bool | str = False,
+        view_seed: int = 0,
         **kwargs: Any,
     ) -> None:
+        self.objective = objective
         self.augment = augment
+        self.mixing = mixing
         self.mixed_precision = mixed_precision
+        self.view_seed = view_seed
+        kwargs.setdefault("predict_nonlinearity", objective.probabilities)
         super().__init__(module, criterion=criterion, **kwargs)
 
     def fit(self, X: Any, y: Any = None, **fit_params: Any) -> TrainingNet:
@@ -106,13 +130,76 @@ class TrainingNet(NeuralNetClassifier):
             raise
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> Any:
-        """Augment the batch, then take skorch's step."""
+        """Augment and mix the batch, then take skorch's step."""
+        inputs, labels = batch
+        if self.augment is not None or self.mixing is not None:
+            # On the training device, where pixels are many and cheap.
+            inputs = {name: tensor.to(self.device) for name, tensor in inputs.items()}
         if self.augment is not None:
-            inputs, labels = batch
-            # On the training device, where masks for the whole batch cost one kernel.
-            images = self.augment(inputs["X"].to(self.device))
-            batch = {**inputs, "X": images}, labels
-        return super().train_step_single(batch, **fit_params)
+            inputs["X"] = self.augment(inputs["X"])
+        if self.mixing is not None:
+            inputs, labels = self.mixing(inputs, labels)
+        return super().train_step_single((inputs, labels), **fit_params)
+
+    def get_loss(self, y_pred: Any, y_true: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Compute the loss; of mixed samples, that of both labels by their shares."""
+        if not isinstance(y_true, MixedTarget):
+            return super().get_loss(y_pred, y_true, *args, **kwargs)
+        first = super().get_loss(y_pred, y_true.first, *args, **kwargs)
+        second = super().get_loss(y_pred, y_true.second, *args, **kwargs)
+        return y_true.share * first + (1 - y_true.share) * second
+
+    def get_dataset(self, X: Any, y: Any = None) -> Any:
+        """Turn arrays, which a callback may bring, into :class:`Rows`."""
+        if isinstance(X, Dataset):
+            return X
+        if not isinstance(X, Mapping):
+            X = {"X": X}
+        is_double = next(self.module_.parameters()).dtype == torch.float64
+        dtype = np.float64 if is_double else np.float32
+        arrays = {name: np.asarray(array, dtype=dtype) for name, array in X.items()}
+        n_rows = len(next(iter(arrays.values())))
+        labels = np.zeros(n_rows, dtype=np.int64) if y is None else np.asarray(y, dtype=np.int64)
+        return Rows(arrays, labels, np.arange(n_rows))
+
+    def forward_iter(self, X: Any, training: bool = False, device: str = "cpu") -> Iterator[Any]:
+        """Yield outputs batch by batch; random numbers are drawn in training mode only."""
+        if training:
+            yield from super().forward_iter(X, training=training, device=device)
+            return
+        with kept_generator():
+            outputs = list(super().forward_iter(X, training=training, device=device))
+        yield from outputs
+
+    def view_logits(self, X: Any, view: int) -> torch.Tensor:
+        """Compute logits of augmented samples.
+
+        Parameters
+        ----------
+        X : Rows or array-like
+            Samples.
+        view : int
+            Number of the view; each augments all samples alike, whichever they are.
+
+        Returns
+        -------
+        torch.Tensor of shape (n_samples, n_logits)
+            On the CPU.
+        """
+        if self.augment is None:
+            raise ValueError("There are no views without an augmentation.")
+        seed = int(np.random.SeedSequence([self.view_seed, view]).generate_state(1)[0])
+        outputs = []
+        with kept_generator():
+            for inputs, labels in self.get_iterator(self.get_dataset(X), training=False):
+                with torch_seed(seed, "cpu"):
+                    images = self.augment.same_for_all(inputs["X"].to(self.device))
+                outputs.append(self.evaluation_step(({**inputs, "X": images}, labels)).cpu())
+        return torch.cat(outputs)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict class numbers as the objective's rule decides them."""
+        return self.objective.decide(self.predict_proba(X))
 
     def infer(self, x: Any, **fit_params: Any) -> torch.Tensor:
         """Run the network, in mixed precision where asked; losses are computed in float32."""
@@ -225,3 +312,30 @@ def forget_training_state(net: NeuralNetClassifier) -> None:
         if hasattr(callback, "lr_scheduler_"):
             # It holds the optimiser and with it a second copy of the weights once pickled.
             del callback.lr_scheduler_
+
+
+def learning_curves(net: TrainingNet) -> pd.DataFrame:
+    """One row per epoch: losses, inner validation accuracy, learning rate, seconds."""
+    names = {
+        "epoch": "epoch",
+        "train_loss": "train_loss",
+        "valid_loss": "valid_loss",
+        "valid_acc": "valid_accuracy",
+        "event_lr": "lr",
+        "dur": "seconds",
+    }
+    rows = [{new: row[old] for old, new in names.items() if old in row} for row in net.history]
+    return pd.DataFrame(rows).set_index("epoch")
+
+
+def network_and_head_sizes(module: torch.nn.Module) -> tuple[int, int]:
+    """Count the weights of a network, frozen ones included, and those of its head alone.
+
+    Thresholds of an ordinal loss belong to the head.
+    """
+    total = count_parameters(module)
+    network = module.network if isinstance(module, OrdinalNetwork) else module
+    head = getattr(network, "head", None)
+    if not isinstance(head, torch.nn.Module):
+        return total, 0
+    return total, count_parameters(head) + total - count_parameters(network)

@@ -184,8 +184,13 @@ class OrdinalNetwork(nn.Module):
 
     Notes
     -----
-    At first every class is as probable as the others for a score of 0, which is inferred.
+    At first every class is as probable as the others for a score of 0, which is inferred.  A
+    threshold is a single number: at the learning rate of a large network it would hardly move, and
+    the probability of a class between two thresholds cannot grow beyond what their distance
+    allows.  Give ``THRESHOLD_PARAMETERS`` a rate of their own.
     """
+
+    THRESHOLD_PARAMETERS = ("first_threshold", "threshold_steps", "free_thresholds")
 
     def __init__(
         self, network: Any, arguments: Mapping[str, Any], n_classes: int, ordered: bool
@@ -200,16 +205,16 @@ class OrdinalNetwork(nn.Module):
             # A softplus keeps the steps from one threshold to the next positive.
             steps = torch.log(torch.expm1(thresholds.diff()))
             self.first_threshold = nn.Parameter(thresholds[:1].to(reference))
-            self.raw_steps = nn.Parameter(steps.to(reference))
+            self.threshold_steps = nn.Parameter(steps.to(reference))
         else:
-            self.biases = nn.Parameter(-thresholds.to(reference))
+            self.free_thresholds = nn.Parameter(thresholds.to(reference))
 
     @property
     def thresholds(self) -> Tensor:
         """Scores at which P(y > k) is a half."""
         if not self.ordered:
-            return -self.biases
-        steps = F.softplus(self.raw_steps).cumsum(dim=0)
+            return self.free_thresholds
+        steps = F.softplus(self.threshold_steps).cumsum(dim=0)
         return torch.cat([self.first_threshold, self.first_threshold + steps])
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from sklearn_dysarthria.nn._backbone import Backbone
 from sklearn_dysarthria.nn._backbones import build_backbone
 from sklearn_dysarthria.nn._fusion import FUSION_MODULES, FUSIONS, FUSIONS_WITH_WEIGHTS
 from sklearn_dysarthria.nn._hyper import HyperLinear
@@ -32,13 +33,13 @@ class TaskFusionModule(nn.Module):
         :class:`FiLMFusion`.
     head : {"hyper", "dense"}, default="hyper"
         :class:`HyperLinear` or an ordinary linear layer.
-    backbone, weights, freeze
+    backbone, backbone_depth, backbone_width, image_size, weights, freeze
         Of images only; see :func:`build_backbone` and :meth:`Backbone.freeze`.
     share_backbone : bool, default=True
         Whether one encoder embeds all tasks, or each task has its own.
     embedding_dim, fusion_dim : int, default=768, 256
         Size of a task's embedding and of the fused vector.
-    context_dim, hidden_dim, n_contexts
+    context_dim, hidden_dim, n_hidden_layers, n_contexts
         See :class:`HyperLinear`.
     context_seed : int, default=0
         Seed of the fixed contexts.
@@ -61,6 +62,9 @@ class TaskFusionModule(nn.Module):
         fusion: str = "concat",
         head: str = "hyper",
         backbone: str = "alexnet",
+        backbone_depth: int | None = None,
+        backbone_width: float = 1.0,
+        image_size: tuple[int, int] | None = None,
         weights: Any = None,
         freeze: int | str | None = None,
         share_backbone: bool = True,
@@ -68,6 +72,7 @@ class TaskFusionModule(nn.Module):
         fusion_dim: int = 256,
         context_dim: int = 128,
         hidden_dim: int = 512,
+        n_hidden_layers: int = 1,
         n_contexts: int = 32,
         context_seed: int = 0,
         task_dropout: float = 0.0,
@@ -81,10 +86,16 @@ class TaskFusionModule(nn.Module):
             raise ValueError(f"task_dropout must be in [0, 1), got {task_dropout!r}.")
         self.embedding_dim = embedding_dim
         self.task_dropout = task_dropout
+        images = {
+            "weights": weights,
+            "depth": backbone_depth,
+            "width": backbone_width,
+            "image_size": image_size,
+        }
         self.encoders = nn.ModuleList(
             _perceptron(in_features, embedding_dim)
             if in_features is not None
-            else _image_encoder(backbone, weights, freeze, embedding_dim)
+            else _image_encoder(build_backbone(backbone, **images).freeze(freeze), embedding_dim)
             for _ in range(1 if share_backbone else n_tasks)
         )
         self.fusion: Any = FUSION_MODULES[fusion](n_tasks, embedding_dim, fusion_dim)
@@ -95,6 +106,7 @@ class TaskFusionModule(nn.Module):
                 n_classes,
                 context_dim=context_dim,
                 hidden_dim=hidden_dim,
+                n_hidden_layers=n_hidden_layers,
                 n_contexts=n_contexts,
                 seed=context_seed,
             )
@@ -185,10 +197,7 @@ def _perceptron(in_features: int, embedding_dim: int) -> nn.Module:
     )
 
 
-def _image_encoder(
-    name: str, weights: Any, freeze: int | str | None, embedding_dim: int
-) -> nn.Module:
-    backbone = build_backbone(name, weights=weights).freeze(freeze)
+def _image_encoder(backbone: Backbone, embedding_dim: int) -> nn.Module:
     return nn.Sequential(backbone, nn.Linear(backbone.out_features, embedding_dim))
 
 

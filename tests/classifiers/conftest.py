@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_dysarthria import ConvNeXtSeverityClassifier, HyperAlexNetClassifier
+from sklearn_dysarthria import (
+    BackboneClassifier,
+    ConvNeXtSeverityClassifier,
+    HyperAlexNetClassifier,
+)
 
 TINY = {"weights": None, "batch_size": 8, "max_epochs": 2, "lr": 1e-3, "random_state": 0}
 HEAD = {"embedding_dim": 16, "hidden_dim": 8, "context_dim": 4, "n_contexts": 3}
@@ -48,6 +52,7 @@ CASES = {
     "alexnet-data": ImageCase(HyperAlexNetClassifier, HEAD | {"context": "data"}, structured=True),
     "alexnet-dense": ImageCase(HyperAlexNetClassifier, HEAD | {"head": "dense"}),
     "convnext": ImageCase(ConvNeXtSeverityClassifier, {"variant": "femto"}),
+    "backbone": ImageCase(BackboneClassifier, {"backbone": "convnext_femto"}),
 }
 
 

@@ -113,8 +113,18 @@ def test_errors(make_images):
         femto().fit(X[0])
     with pytest.raises(ValueError, match=r"\(3, 40, 40\).*fitted on \(3, 32, 32\)"):
         femto().fit(X).transform(np.zeros((2, 3, 40, 40), "f4"))
+    with pytest.raises(ValueError, match="Unknown backbone 'resnet81'; did you mean 'resnet18'"):
+        BackboneEmbeddings("resnet81", weights=None).fit(X)
     with pytest.raises(ValueError, match="'backbone' parameter"):
-        BackboneEmbeddings("resnet18", weights=None).fit(X)
+        BackboneEmbeddings(3, weights=None).fit(X)
+    with pytest.raises(ValueError, match="'backbone_depth' parameter"):
+        femto(backbone_depth=0).fit(X)
+    with pytest.raises(ValueError, match="'backbone_width' parameter"):
+        femto(backbone_width=0).fit(X)
+    with pytest.raises(ValueError, match="give weights=None or width=1"):
+        femto(backbone_width=0.5, weights="DEFAULT").fit(X)
+    with pytest.raises(ValueError, match="vit_b_16 takes square images"):
+        BackboneEmbeddings("vit_b_16", weights=None).fit(X[..., :24])
     with pytest.raises(ValueError, match="'weights' parameter"):
         femto(weights=3).fit(X)
     with pytest.raises(ValueError, match="at least 63 × 63"):
@@ -127,3 +137,33 @@ def test_verbose(make_images, capsys):
     assert capsys.readouterr() == ("", "")
     femto(verbose=1).fit_transform(X)
     assert "convnext_femto" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "n_features"),
+    [
+        ("squeezenet1_1", {}, 512),
+        ("convnext_femto", {"backbone_depth": 3}, 48),
+        ("convnext_femto", {"backbone_depth": 4, "backbone_width": 0.25}, 24),
+        ("convnext_tiny", {"backbone_width": 0.1}, 80),
+    ],
+)
+def test_backbones(make_images, name, parameters, n_features):
+    X, _ = make_images(2)
+    model = BackboneEmbeddings(name, weights=None, random_state=0, **parameters)
+    found = clone(model).fit_transform(X)
+    assert found.shape == (2, n_features)
+    assert len(model.fit(X).get_feature_names_out()) == n_features
+    assert_array_equal(model.transform(X), found)
+
+
+def test_timm(make_images, tmp_path):
+    timm = pytest.importorskip("timm")
+    X, _ = make_images(2)
+    network = timm.create_model("test_vit", img_size=32).eval()
+    torch.save(network.state_dict(), tmp_path / "vit.pth")
+    found = BackboneEmbeddings("timm/test_vit", weights=tmp_path / "vit.pth").fit_transform(X)
+    with torch.no_grad():
+        inner = network.forward_features(torch.from_numpy(X))
+        expected = network.forward_head(inner, pre_logits=True).numpy()
+    assert_allclose(found, expected, rtol=1e-5, atol=1e-6)

@@ -75,7 +75,21 @@ def test_fitted_attributes_are_documented(case, make_images):
         ("optimizer", "lion"),
         ("momentum", 1.0),
         ("weight_decay", -1),
-        ("lr_schedule", "step"),
+        ("lr_schedule", "steps"),
+        ("warmup_epochs", -1),
+        ("loss", "hinge"),
+        ("gamma", -1),
+        ("label_smoothing", 1.0),
+        ("class_weight_beta", 1.0),
+        ("horizontal_flip", 2),
+        ("vertical_flip", -1),
+        ("rotation", 200),
+        ("color_jitter", 1.5),
+        ("mixup", -0.1),
+        ("cutmix", "yes"),
+        ("n_tta", 0),
+        ("depth", 0),
+        ("width", 0),
         ("class_weight", "even"),
         ("validation_fraction", 1.0),
         ("patience", 0),
@@ -146,16 +160,28 @@ def test_predictions_are_deterministic(case, make_images):
     assert_array_equal(model.predict_proba(case.wrap(X)), first)
 
 
+AUGMENTED = {
+    "spec_augment": 0.5,
+    "horizontal_flip": 0.5,
+    "vertical_flip": 0.5,
+    "rotation": 10.0,
+    "color_jitter": 0.2,
+    "mixup": 0.4,
+    "cutmix": 1.0,
+    "n_tta": 3,
+}
+
+
 def test_random_state_decides_everything(case, make_images):
     X, y = make_images()
     X = case.wrap(X)
-    first = case.model(spec_augment=0.5).fit(X, y)
+    first = case.model(**AUGMENTED).fit(X, y)
     torch.manual_seed(77)
     np.random.seed(77)  # noqa: NPY002
-    second = case.model(spec_augment=0.5).fit(X, y)
+    second = case.model(**AUGMENTED).fit(X, y)
     assert_same_weights(first, second)
     assert_array_equal(first.predict_proba(X), second.predict_proba(X))
-    other = case.model(spec_augment=0.5, random_state=1).fit(X, y)
+    other = case.model(**AUGMENTED, random_state=1).fit(X, y)
     assert np.abs(first.predict_proba(X) - other.predict_proba(X)).max() > 0
 
 
@@ -175,7 +201,7 @@ def test_global_generators_stay_as_they_were(case, make_images):
     torch.manual_seed(1)
     np.random.seed(1)  # noqa: NPY002
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    model = case.model(spec_augment=0.5).fit(X, y)
+    model = case.model(**AUGMENTED, lr_schedule="one_cycle").fit(X, y)
     model.predict(X)
     model.predict_proba(X)
     if hasattr(model, "predict_uncertainty"):

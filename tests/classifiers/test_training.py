@@ -121,7 +121,12 @@ def test_cosine_schedule(convnext, make_images):
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)],
+    [
+        ("adam", torch.optim.Adam),
+        ("adamw", torch.optim.AdamW),
+        ("sgd", torch.optim.SGD),
+        ("rmsprop", torch.optim.RMSprop),
+    ],
 )
 def test_optimisers_get_their_arguments(convnext, make_images, name, kind):
     X, y = make_images(4)
@@ -132,7 +137,8 @@ def test_optimisers_get_their_arguments(convnext, make_images, name, kind):
     assert type(optimizer) is kind
     (group,) = optimizer.param_groups
     assert (group["lr"], group["weight_decay"]) == (0.003, 0.02)
-    assert group.get("momentum") == (0.7 if name == "sgd" else None)
+    assert group.get("momentum") == {"sgd": 0.7, "rmsprop": 0}.get(name)
+    assert group.get("fused", False) == (name != "rmsprop")
 
 
 def test_frozen_stages_keep_their_weights(case, make_images, monkeypatch):

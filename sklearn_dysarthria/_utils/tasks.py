@@ -1,0 +1,51 @@
+"""What is said about a task is said about it by name, or about the group it belongs to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+
+def task_group(task: str) -> str:
+    """Return the group of a task: its leading lower-case letters.
+
+    Parameters
+    ----------
+    task : str
+        Such as ``"phonationA"``.
+
+    Returns
+    -------
+    str
+        Such as ``"phonation"``.
+    """
+    match = re.match(r"[a-z_]+", task)
+    return match.group() if match else task
+
+
+def name_for_task(task: Any, names: Iterable[str]) -> str | None:
+    """Return the name that stands for a task: its own, or else that of its group.
+
+    Parameters
+    ----------
+    task : object
+        Value of column ``task``.
+    names : iterable of str
+        Names of tasks and of groups of tasks, such as the keys of a mapping.
+
+    Returns
+    -------
+    str or None
+        None where neither is among `names`.
+
+    Examples
+    --------
+    >>> name_for_task("phonationA", ["phonation", "phonationE"])
+    'phonation'
+    """
+    known = set(names)
+    for name in (task, task_group(task)) if isinstance(task, str) else ():
+        if name in known:
+            return name
+    return None

@@ -1,0 +1,247 @@
+"""Healthy or patient first, severity among the patients second."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    MetaEstimatorMixin,
+    _fit_context,
+    clone,
+)
+from sklearn.utils import _safe_indexing, check_consistent_length, get_tags
+from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_dysarthria._utils.routing import groups_for_fit
+from sklearn_dysarthria.classifiers._failed_rows import refuse_failed
+from sklearn_dysarthria.classifiers._labels import check_labels, check_patients
+
+
+def _gives_probabilities(model: HierarchicalClassifier) -> bool:
+    if hasattr(model, "classes_"):
+        parts = [model.detector_, model.grader_]
+    else:
+        parts = [model.detector, model.grader]
+    return all(part is None or hasattr(part, "predict_proba") for part in parts)
+
+
+class HierarchicalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+    """Decide between healthy and ill first, and on severity among the ill only.
+
+    Severity grades are steps of one scale; "healthy" is no step of it: a patient without
+    dysarthria and a healthy speaker may sound alike, and differ in what they have.  So a
+    `detector` learns healthy against everything else, and a `grader` learns the other classes
+    from samples of patients alone.
+
+    Parameters
+    ----------
+    detector : estimator
+        Classifier of healthy (0) against patient (1), which are the labels it is given, for
+        ``class_weight`` and the like.
+    grader : estimator, optional
+        Classifier of the labels other than `healthy`; None takes another clone of `detector`.
+    healthy : label
+        The label of healthy speakers (5 in SAND).
+    threshold : float, default=0.5
+        Probability of being a patient from which on a sample is graded.
+
+    Attributes
+    ----------
+    detector_ : estimator
+        The fitted detector.
+    grader_ : estimator or None
+        The fitted grader; None if the patients have one label only.
+    classes_ : ndarray of shape (n_classes,)
+        Labels in order.
+
+    Notes
+    -----
+    ``predict`` answers `healthy` where P(patient) is below `threshold`, and the grader's class
+    otherwise.  ``predict_proba`` gives P(healthy) and, for the other classes,
+    P(patient) · P(class | patient), in the order of `classes_`.  Its largest entry need not be
+    the predicted class: with P(patient) = 0.6 spread evenly over four grades, healthy has the
+    largest.  :class:`~sklearn_dysarthria.PatientVotingClassifier` counts the decisions with
+    ``voting="hard"`` and averages the probabilities with ``"soft"``.
+
+    A detector without ``predict_proba`` decides by its own ``predict``, and `threshold` must stay
+    at 0.5; there is no ``predict_proba`` then.
+
+    X may be anything that `detector` and `grader` take: features, images, or a table of
+    recordings, if they are Pipelines that begin with it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn_dysarthria import HierarchicalClassifier
+    >>> X, y = np.array([[0.0], [0.5], [4.0], [4.5], [7.0], [7.5]]), [5, 5, 2, 2, 1, 1]
+    >>> model = HierarchicalClassifier(LogisticRegression(), healthy=5).fit(X, y)
+    >>> model.predict([[0.0], [4.0], [8.0]])
+    array([5, 2, 1])
+    """
+
+    _parameter_constraints = {
+        "detector": [HasMethods(["fit", "get_params"])],
+        "grader": [HasMethods(["fit", "get_params"]), None],
+        "healthy": "no_validation",
+        "threshold": [Interval(Real, 0, 1, closed="both")],
+    }
+
+    def __init__(self, detector, grader=None, *, healthy, threshold=0.5):
+        self.detector = detector
+        self.grader = grader
+        self.healthy = healthy
+        self.threshold = threshold
+
+    # Patients for parts that hold some out; asked for by default, as our classifiers do.
+    __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, groups=None):
+        """Fit the detector on all samples and the grader on those of patients.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...), or table of recordings
+            Whatever `detector` and `grader` take.
+        y : array-like of shape (n_samples,)
+            Labels, `healthy` among them.
+        groups : array-like of shape (n_samples,), optional
+            Patient of every sample, handed on to parts that take it.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            `healthy` is not among the labels, or all there is; a `threshold` other than 0.5 for
+            a detector without ``predict_proba``.
+        """
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
+        y = check_labels(y)
+        check_consistent_length(X, y, groups)
+        if groups is not None:
+            groups = check_patients(groups)
+        classes = np.unique(y)
+        if self.healthy not in classes.tolist():
+            raise ValueError(
+                f"healthy={self.healthy!r} is not among the labels {classes.tolist()}."
+            )
+        if len(classes) < 2:
+            raise ValueError(f"All labels are healthy={self.healthy!r}: there are no patients.")
+        ill = y != self.healthy
+        detector = clone(self.detector)
+        self._refuse_threshold_without_probabilities(detector)
+        detector = _fit(detector, X, ill.astype(int), groups)
+        self._refuse_threshold_without_probabilities(detector)
+        self.detector_ = detector
+        self.grader_ = None
+        if len(classes) > 2:
+            grader = clone(self.detector if self.grader is None else self.grader)
+            rows = np.flatnonzero(ill)
+            patients = None if groups is None else groups[rows]
+            self.grader_ = _fit(grader, _safe_indexing(X, rows), y[rows], patients)
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self.detector_, name):
+                setattr(self, name, getattr(self.detector_, name))
+        self.classes_ = classes
+        return self
+
+    def _refuse_threshold_without_probabilities(self, detector: Any) -> None:
+        # Some, such as StackingClassifier, know what they predict only once they are fitted.
+        lacking = hasattr(detector, "predict") and not hasattr(detector, "predict_proba")
+        if self.threshold != 0.5 and lacking:
+            raise ValueError(
+                f"threshold={self.threshold!r} needs a detector with predict_proba; "
+                f"{type(detector).__name__} has none."
+            )
+
+    def predict(self, X):
+        """Predict the class of every sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...), or table of recordings
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            `healthy`, or the grader's class.
+
+        Raises
+        ------
+        ValueError
+            A row is NaN: there is no recording to decide on.
+        """
+        check_is_fitted(self, "classes_")
+        ill = self._found_ill(X)
+        # Not np.full: a type that holds all labels, strings of any length too.
+        predicted = np.repeat(self.classes_[self.classes_ == self.healthy], len(ill))
+        rows = np.flatnonzero(ill)
+        if len(rows) and self.grader_ is not None:
+            predicted[rows] = self.grader_.predict(_safe_indexing(X, rows))
+        elif len(rows):
+            predicted[rows] = self.classes_[self.classes_ != self.healthy]
+        return predicted
+
+    def _found_ill(self, X: Any) -> np.ndarray:
+        if not hasattr(self.detector_, "predict_proba"):
+            return np.asarray(self.detector_.predict(X)) == 1
+        of_patient = self._probability_of_patient(X)
+        refuse_failed(np.isnan(of_patient), "predict")
+        return of_patient >= self.threshold
+
+    def _probability_of_patient(self, X: Any) -> np.ndarray:
+        probabilities = np.asarray(self.detector_.predict_proba(X), dtype=np.float64)
+        return probabilities[:, 1] / probabilities.sum(axis=1)
+
+    @available_if(_gives_probabilities)
+    def predict_proba(self, X):
+        """Predict class probabilities; NaN for rows that are NaN.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...), or table of recordings
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Probabilities in the order of `classes_`.
+        """
+        check_is_fitted(self, "classes_")
+        of_patient = self._probability_of_patient(X)
+        out = np.empty((len(of_patient), len(self.classes_)))
+        healthy = self.classes_ == self.healthy
+        out[:, healthy] = 1 - of_patient[:, None]
+        if self.grader_ is None:
+            out[:, ~healthy] = of_patient[:, None]
+        else:
+            graded = np.asarray(self.grader_.predict_proba(X), dtype=np.float64)
+            graded = graded / graded.sum(axis=1, keepdims=True)
+            out[:, ~healthy] = of_patient[:, None] * graded
+        # No recording, no answer, whichever part noticed.
+        out[np.isnan(out).any(axis=1)] = np.nan
+        return out
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.detector)
+        tags.input_tags = inner.input_tags
+        tags.non_deterministic = inner.non_deterministic
+        return tags
+
+
+def _fit(model: Any, X: Any, y: np.ndarray, groups: np.ndarray | None) -> Any:
+    patients = {} if groups is None else groups_for_fit(model, groups)
+    return model.fit(X, y, **patients)

@@ -1,0 +1,116 @@
+"""Learning-rate schedules."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from skorch.callbacks import Callback
+from torch.optim import Optimizer, lr_scheduler
+
+SCHEDULES = ("cosine", "linear", "step", "exponential", "one_cycle", "plateau")
+
+
+def check_schedule(
+    schedule: str | None, warmup_epochs: int, max_epochs: int, early_stopping: bool
+) -> None:
+    """Raise ValueError for a schedule that cannot work with the other parameters."""
+    if schedule == "plateau" and not early_stopping:
+        raise ValueError(
+            "lr_schedule='plateau' looks at the loss of patients who are not trained on: set "
+            "early_stopping=True, which holds some of the training patients out."
+        )
+    if schedule == "one_cycle" and warmup_epochs:
+        raise ValueError(
+            "lr_schedule='one_cycle' begins with a warm-up of its own; set warmup_epochs=0."
+        )
+    if warmup_epochs >= max_epochs:
+        raise ValueError(
+            f"warmup_epochs={warmup_epochs} leaves none of max_epochs={max_epochs} to train at "
+            "the full learning rate."
+        )
+
+
+def torch_scheduler(
+    schedule: str | None, optimizer: Optimizer, n_epochs: int, patience: int
+) -> Any:
+    """Make torch's scheduler, which is stepped once after every epoch.
+
+    Parameters
+    ----------
+    schedule : str or None
+        One of `SCHEDULES`; None has no scheduler.
+    optimizer : torch.optim.Optimizer
+        Its learning rate is the largest there will be.
+    n_epochs : int
+        Epochs that the schedule is spread over.
+    patience : int
+        Of early stopping.
+
+    Returns
+    -------
+    scheduler or None
+        See `SHARED_PARAMETERS` for what each does.
+    """
+    if schedule == "cosine":
+        return lr_scheduler.CosineAnnealingLR(optimizer, T_max=n_epochs)
+    if schedule == "linear":
+        return lr_scheduler.LinearLR(
+            optimizer, start_factor=1.0, end_factor=0.0, total_iters=n_epochs
+        )
+    if schedule == "step":
+        return lr_scheduler.StepLR(optimizer, step_size=math.ceil(n_epochs / 3), gamma=0.1)
+    if schedule == "exponential":
+        return lr_scheduler.ExponentialLR(optimizer, gamma=0.01 ** (1 / n_epochs))
+    if schedule == "one_cycle":
+        # Without the cycle of the momentum, which is a parameter of its own.
+        peak = [group["lr"] for group in optimizer.param_groups]
+        return lr_scheduler.OneCycleLR(
+            optimizer, max_lr=peak, total_steps=n_epochs + 1, cycle_momentum=False
+        )
+    if schedule == "plateau":
+        return lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=patience // 2)
+    return None
+
+
+class LearningRateSchedule(Callback):
+    """Set the learning rate before every epoch and record it.
+
+    Parameters
+    ----------
+    schedule : str or None
+        One of `SCHEDULES`.
+    warmup_epochs : int
+        The rate rises in equal steps during so many epochs before the schedule begins.
+    patience : int
+        Of early stopping; ``"plateau"`` waits half as long.
+    """
+
+    def __init__(self, schedule: str | None, warmup_epochs: int, patience: int) -> None:
+        self.schedule = schedule
+        self.warmup_epochs = warmup_epochs
+        self.patience = patience
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Make the scheduler."""
+        self.full_rates_ = [group["lr"] for group in net.optimizer_.param_groups]
+        n_epochs = net.max_epochs - self.warmup_epochs
+        self.lr_scheduler_ = torch_scheduler(self.schedule, net.optimizer_, n_epochs, self.patience)
+
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        """Set the rate of the warm-up, and record whatever is the rate."""
+        epoch, groups = len(net.history), net.optimizer_.param_groups
+        if self.warmup_epochs and epoch <= self.warmup_epochs + 1:
+            for group, full in zip(groups, self.full_rates_, strict=True):
+                group["lr"] = full * epoch / (self.warmup_epochs + 1)
+        # The network's group is the last; thresholds of an ordinal loss have one of their own.
+        net.history.record("event_lr", groups[-1]["lr"])
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Take the schedule's next step."""
+        if self.lr_scheduler_ is None or len(net.history) <= self.warmup_epochs:
+            return
+        if self.schedule == "plateau":
+            self.lr_scheduler_.step(net.history[-1, "valid_loss"])
+        else:
+            self.lr_scheduler_.step()

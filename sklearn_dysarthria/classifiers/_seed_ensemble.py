@@ -1,0 +1,256 @@
+"""The same model trained from several seeds, asked together."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    MetaEstimatorMixin,
+    _fit_context,
+    clone,
+)
+from sklearn.utils import check_consistent_length, check_random_state, get_tags
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_dysarthria._utils.routing import groups_for_fit
+from sklearn_dysarthria._utils.votes import winners
+from sklearn_dysarthria.classifiers._failed_rows import refuse_failed
+from sklearn_dysarthria.classifiers._labels import check_labels
+from sklearn_dysarthria.recordings import _note_failures, noted_failures
+
+
+def _gives_probabilities(model: SeedEnsembleClassifier) -> bool:
+    members = getattr(model, "estimators_", None) or [model.estimator]
+    return all(hasattr(member, "predict_proba") for member in members)
+
+
+class SeedEnsembleClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+    """Train one model from several seeds and average what the copies say.
+
+    A network's answer depends on its seed: initial weights, order of the batches, noise.  On a
+    few dozen patients that dependence can be larger than the difference between two methods;
+    averaging removes part of it and `predict_spread` shows how much there is.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Classifier with a parameter ``random_state``, its own or inside: a Pipeline, another
+        ensemble, any nesting.  The members are clones in which every one of these is set.
+    n_estimators : int, default=5
+        Number of members.
+    voting : {"soft", "hard"}, default="soft"
+        ``"soft"`` predicts the class with the largest mean probability, ``"hard"`` the class
+        that most members predict.
+    random_state : int, RandomState or None, default=None
+        Seed of the members' seeds.
+    n_jobs : int, optional
+        Members trained at the same time, in processes of their own.
+
+    Attributes
+    ----------
+    estimators_ : list of estimators
+        The fitted members.
+    classes_ : ndarray of shape (n_classes,)
+        Labels.
+
+    Notes
+    -----
+    ``predict_proba`` is the mean over the members for both kinds of vote.  Ties go to the larger
+    mean probability, then to the less extreme of the ordered classes, as in
+    :class:`~sklearn_dysarthria.PatientVotingClassifier`.
+
+    X may be anything that `estimator` takes: features, images, or a table of recordings.  Around
+    a Pipeline every member computes its features anew, unless they are cached; as the last step
+    of one, they share them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_dysarthria import HyperLinearClassifier, SeedEnsembleClassifier
+    >>> X, y = np.array([[-1.0], [-0.5], [0.5], [1.0]]), [0, 0, 1, 1]
+    >>> model = SeedEnsembleClassifier(
+    ...     HyperLinearClassifier(max_epochs=2), n_estimators=3, random_state=0).fit(X, y)
+    >>> len(model.estimators_), model.predict_spread(X).shape
+    (3, (4, 2))
+    """
+
+    _parameter_constraints = {
+        "estimator": [HasMethods(["fit", "get_params"])],
+        "n_estimators": [Interval(Integral, 1, None, closed="left")],
+        "voting": [StrOptions({"soft", "hard"})],
+        "random_state": ["random_state"],
+        "n_jobs": [Integral, None],
+    }
+
+    def __init__(self, estimator, n_estimators=5, *, voting="soft", random_state=None, n_jobs=None):
+        self.estimator = estimator
+        self.n_estimators = n_estimators
+        self.voting = voting
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    # Patients for members that hold some out; asked for by default, as our classifiers do.
+    __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, groups=None):
+        """Fit the members.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...), or table of recordings
+            Whatever `estimator` takes.
+        y : array-like of shape (n_samples,)
+            Labels.
+        groups : array-like of shape (n_samples,), optional
+            Patient of every sample, handed on to members that take it.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            Nothing in `estimator` has a seed, or it lacks what `voting` needs.
+        """
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
+        y = check_labels(y)
+        check_consistent_length(X, y, groups)
+        self._refuse_soft_without_probabilities(self.estimator)
+        rng = check_random_state(self.random_state)
+        members = [_reseeded(self.estimator, rng) for _ in range(self.n_estimators)]
+        fitted = Parallel(n_jobs=self.n_jobs)(
+            delayed(_fit_member)(member, X, y, groups) for member in members
+        )
+        for _, failed in fitted:
+            _note_failures(failed)
+        self._refuse_soft_without_probabilities(fitted[0][0])
+        self.estimators_ = [member for member, _ in fitted]
+        self.classes_ = self.estimators_[0].classes_
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self.estimators_[0], name):
+                setattr(self, name, getattr(self.estimators_[0], name))
+        return self
+
+    def _refuse_soft_without_probabilities(self, member: Any) -> None:
+        # Some, such as StackingClassifier, know what they predict only once they are fitted.
+        lacking = hasattr(member, "predict") and not hasattr(member, "predict_proba")
+        if self.voting == "soft" and lacking:
+            raise ValueError(
+                f"voting='soft' needs predict_proba, which {type(member).__name__} has not; give "
+                "voting='hard'."
+            )
+
+    def predict(self, X):
+        """Predict the class of every sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...), or table of recordings
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels out of `classes_`.
+
+        Raises
+        ------
+        ValueError
+            A row is NaN: there is no recording to decide on.
+        """
+        check_is_fitted(self, "estimators_")
+        ties = None
+        if _gives_probabilities(self):
+            ties = self.predict_proba(X)
+            refuse_failed(np.isnan(ties).any(axis=1), "predict")
+            if self.voting == "soft":
+                return self.classes_[winners(ties, ties)]
+        answers = [np.searchsorted(self.classes_, m.predict(X)) for m in self.estimators_]
+        votes = np.eye(len(self.classes_))[np.array(answers)].sum(axis=0)
+        return self.classes_[winners(votes, votes if ties is None else ties)]
+
+    @available_if(_gives_probabilities)
+    def predict_proba(self, X):
+        """Predict class probabilities: the mean over the members; NaN for rows that are NaN.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...), or table of recordings
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Probabilities in the order of `classes_`.
+        """
+        return self._by_member(X).mean(axis=0)
+
+    @available_if(_gives_probabilities)
+    def predict_spread(self, X):
+        """Tell how far the members are apart.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...), or table of recordings
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Standard deviation of each class's probability over the members; 0 where all agree,
+            0.5 at most.  It tells what depends on the seed, not what depends on who happened to
+            be in the training set.
+        """
+        return self._by_member(X).std(axis=0)
+
+    def _by_member(self, X: Any) -> np.ndarray:
+        check_is_fitted(self, "estimators_")
+        return np.array([_probabilities(member, X) for member in self.estimators_])
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator)
+        tags.input_tags = inner.input_tags
+        if inner.classifier_tags is not None:
+            tags.classifier_tags.poor_score = inner.classifier_tags.poor_score
+            tags.classifier_tags.multi_class = inner.classifier_tags.multi_class
+        return tags
+
+
+def _reseeded(estimator: Any, rng: np.random.RandomState) -> Any:
+    """Return a clone with every parameter ``random_state`` set."""
+    member = clone(estimator)
+    names = [
+        name
+        for name in member.get_params(deep=True)
+        if name == "random_state" or name.endswith("__random_state")
+    ]
+    if not names:
+        raise ValueError(
+            f"nothing in {type(estimator).__name__} has a parameter random_state: its copies would "
+            "all be the same. Average different models with VotingClassifier."
+        )
+    return member.set_params(**{name: int(rng.randint(2**31 - 1)) for name in sorted(names)})
+
+
+def _fit_member(member: Any, X: Any, y: Any, groups: Any) -> tuple[Any, set[Any]]:
+    patients = {} if groups is None else groups_for_fit(member, groups)
+    # Collected here, since a process of its own cannot tell those outside.
+    with noted_failures() as failed:
+        member.fit(X, y, **patients)
+    return member, failed
+
+
+def _probabilities(member: Any, X: Any) -> np.ndarray:
+    probabilities = np.asarray(member.predict_proba(X), dtype=np.float64)
+    return probabilities / probabilities.sum(axis=1, keepdims=True)

@@ -1,0 +1,239 @@
+"""Augmentation as parameters of the classifiers of images, in training and at prediction."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+from torchvision.transforms import v2
+
+from sklearn_dysarthria.classifiers._net import TrainingNet
+from sklearn_dysarthria.nn import BatchMixing, ImageAugment, SpecAugment
+
+EVERYTHING = {
+    "spec_augment": 1.0,
+    "horizontal_flip": 0.5,
+    "vertical_flip": 0.5,
+    "rotation": 15.0,
+    "color_jitter": 0.3,
+}
+
+
+@pytest.fixture
+def batches(monkeypatch):
+    """Training batches as the network gets them, with their targets."""
+    taken = []
+    original = TrainingNet.get_loss
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        if training:
+            taken.append(({name: t.clone() for name, t in X.items()}, y_true))
+        return original(self, y_pred, y_true, X=X, training=training)
+
+    monkeypatch.setattr(TrainingNet, "get_loss", get_loss)
+    return taken
+
+
+def plain(case, **changes):
+    return case.model(**{"spec_augment": 0, "max_epochs": 1} | changes)
+
+
+# ------------------------------------------------------------------------------------ training
+
+
+def test_off_by_default_but_for_the_challenge_entrys(case):
+    model = case.model()
+    entry = type(model).__name__ == "ConvNeXtSeverityClassifier"
+    assert model.spec_augment == (0.7 if entry else 0)
+    names = ("horizontal_flip", "vertical_flip", "rotation", "color_jitter", "mixup", "cutmix")
+    assert {name: getattr(model, name) for name in names} == dict.fromkeys(names, 0)
+    assert model.n_tta == 1
+    assert model.set_params(spec_augment=0)._augmentation() is None
+    assert model._mixing() is None
+
+
+def test_certain_flips_reach_the_network(convnext, make_images, batches):
+    X, y = make_images(8)
+    plain(convnext, horizontal_flip=1.0, vertical_flip=1.0).fit(X, y)
+    ((seen, _),) = batches
+    flipped = X[:, :, ::-1, ::-1]
+    assert_array_equal(np.sort(seen["X"].numpy().ravel()), np.sort(X.ravel()))
+    for image in seen["X"].numpy():
+        assert (image == flipped).all(axis=(1, 2, 3)).any()
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_each_acts_in_training_and_never_at_prediction(convnext, make_images, batches, name):
+    X, y = make_images(16)
+    before = X.copy()
+    model = plain(convnext, **{name: EVERYTHING[name]}).fit(X, y)
+    known = {image.tobytes() for image in X}
+    n_kept = sum(image.numpy().tobytes() in known for seen, _ in batches for image in seen["X"])
+    assert n_kept < 16
+    assert_array_equal(X, before)
+    module = model.net_.module_.eval()
+    with torch.no_grad():
+        expected = torch.softmax(module(torch.from_numpy(X)).double(), dim=1)
+    assert_allclose(model.predict_proba(X), expected, atol=1e-6)
+
+
+def test_masks_come_last(convnext):
+    chain = plain(convnext, **EVERYTHING)._augmentation()
+    assert [type(part) for part in chain.augmentations] == [ImageAugment, SpecAugment]
+
+
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+def test_mixed_batches_are_judged_by_both_labels(case, make_images, batches, kind):
+    X, y = make_images(16, n_classes=3)
+    X = case.wrap(X)
+    plain(case, **{kind: 1.0}).fit(X, y)
+    assert len(batches) == 2
+    for seen, target in batches:
+        assert torch.equal(target.second, target.first.roll(1))
+        assert 0 <= target.share <= 1
+        if case.structured and kind == "mixup":
+            # Contexts are pixels of their image here, and stay so if both are mixed alike.
+            assert_allclose(seen["context"], seen["X"][:, 0, 0, :5], atol=1e-6)
+
+
+def test_pair_loss_equals_torchvisions_soft_labels(convnext, make_images, monkeypatch):
+    """One step over all rows: the recorded loss is that of the initial network."""
+    X, y = make_images(8)
+    arguments = {"loss": "cross_entropy", "class_weight": None, "stochastic_depth": 0.0}
+    recorded = {}
+
+    def forward(self, inputs, labels):
+        torch.manual_seed(5)
+        mixed, target = original(self, inputs, labels)
+        torch.manual_seed(5)
+        images, soft = v2.MixUp(alpha=self.mixup, num_classes=2)(inputs["X"], labels)
+        recorded.update(images=images, soft=soft)
+        return mixed, target
+
+    def infer(self, x, **params):
+        out = infer_original(self, x, **params)
+        if "soft" in recorded:
+            recorded["loss"] = torch.nn.functional.cross_entropy(out, recorded["soft"]).item()
+            torch.testing.assert_close(x["X"], recorded["images"])
+        return out
+
+    original, infer_original = BatchMixing.forward, TrainingNet.infer
+    monkeypatch.setattr(BatchMixing, "forward", forward)
+    monkeypatch.setattr(TrainingNet, "infer", infer)
+    model = plain(convnext, mixup=0.7, **arguments).fit(X, y)
+    assert model.history_["train_loss"][1] == pytest.approx(recorded["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["focal", "coral", "corn", "cumulative_link"])
+def test_mixing_works_with_every_loss(convnext, make_images, loss):
+    X, y = make_images(12, n_classes=3)
+    model = plain(convnext, loss=loss, mixup=0.5, cutmix=0.5, class_weight="balanced").fit(X, y)
+    assert np.isfinite(model.history_["train_loss"]).all()
+    assert_allclose(model.predict_proba(X).sum(axis=1), 1)
+
+
+def test_inner_validation_sees_plain_images(convnext, make_images, monkeypatch):
+    X, y = make_images(20)
+    calls = []
+    original = ImageAugment.forward
+    monkeypatch.setattr(
+        ImageAugment, "forward", lambda self, x: calls.append(len(x)) or original(self, x)
+    )
+    model = plain(convnext, rotation=10, mixup=0.3, max_epochs=2, early_stopping=True)
+    model.fit(X, y, groups=np.arange(20))
+    assert sum(calls) == 2 * 16
+    assert model.history_["valid_loss"].notna().all()
+
+
+# ---------------------------------------------------------------------------------- prediction
+
+
+def test_views_average_probabilities(case, make_images):
+    X, y = make_images(12)
+    X = case.wrap(X)
+    model = case.model(**EVERYTHING, n_tta=4).fit(X, y)
+    rows, _ = model._rows(X)
+    net = model.net_
+    views = [net.forward(rows), *(net.view_logits(rows, view) for view in (1, 2, 3))]
+    views = [torch.softmax(view.double(), dim=1).numpy() for view in views]
+    assert_allclose(model.predict_proba(X), np.mean(views, axis=0), atol=1e-12)
+    assert len({view.tobytes() for view in views}) == 4
+    assert_array_equal(model.predict(X), np.mean(views, axis=0).argmax(axis=1))
+    alone = model.set_params(n_tta=1).predict_proba(X)
+    assert_allclose(alone, views[0], atol=1e-12)
+
+
+def test_views_of_a_certain_flip_are_known(convnext, make_images):
+    X, y = make_images(8)
+    model = convnext.model(spec_augment=0, vertical_flip=1.0).fit(X, y)
+    single, flipped = model.predict_proba(X), model.predict_proba(X[:, :, ::-1])
+    assert np.abs(single - flipped).max() > 1e-3
+    for n_tta in (2, 3):
+        expected = (single + (n_tta - 1) * flipped) / n_tta
+        assert_allclose(model.set_params(n_tta=n_tta).predict_proba(X), expected, atol=1e-6)
+
+
+def test_views_do_not_depend_on_other_rows_or_batches(case, make_images):
+    X, y = make_images(20)
+    X = case.wrap(X)
+    model = case.model(**EVERYTHING, n_tta=3).fit(X, y)
+    whole = model.predict_proba(X)
+    assert_array_equal(model.predict_proba(X), whole)
+    torch.manual_seed(9)
+    assert_allclose(model.predict_proba(X[5:7]), whole[5:7], atol=1e-5)
+    assert_allclose(model.predict_proba(X[::-1])[::-1], whole, atol=1e-5)
+    model.net_.set_params(batch_size=3)
+    assert_allclose(model.predict_proba(X), whole, atol=1e-5)
+
+
+def test_failed_rows_stay_failed_in_every_view(convnext, make_images):
+    X, y = make_images(8)
+    model = convnext.model(**EVERYTHING, n_tta=2).fit(X, y)
+    expected = model.predict_proba(X)
+    X[2] = np.nan
+    found = model.predict_proba(X)
+    assert np.isnan(found[2]).all()
+    kept = np.delete(np.arange(8), 2)
+    assert_allclose(found[kept], expected[kept], atol=1e-5)
+
+
+def test_medians_of_averaged_probabilities(convnext, make_images):
+    X, y = make_images(12, n_classes=3)
+    model = convnext.model(**EVERYTHING, n_tta=3, loss="coral").fit(X, y)
+    below = model.predict_proba(X).cumsum(axis=1)[:, :-1]
+    assert_array_equal(model.predict(X), (below < 0.5).sum(axis=1))
+
+
+def test_views_need_an_augmentation(convnext, make_images):
+    X, y = make_images(8)
+    with pytest.raises(ValueError, match="n_tta=3 averages over augmented views, and no augment"):
+        convnext.model(spec_augment=0, mixup=0.4, n_tta=3).fit(X, y)
+    model = convnext.model(spec_augment=0).fit(X, y)
+    with pytest.raises(ValueError, match="n_tta=2 averages"):
+        model.set_params(n_tta=2).predict(X)
+
+
+# ------------------------------------------------------------------------------------ together
+
+
+def half(X):
+    return X / 2
+
+
+def test_grid_search_over_losses_weights_and_augmentation(convnext, make_images):
+    X, y = make_images(13, n_classes=3)  # as many of each class would make all weights 1
+    pipeline = Pipeline([("scale", FunctionTransformer(half)), ("net", plain(convnext))])
+    grid = {
+        "net__loss": ["focal", "corn"],
+        "net__class_weight": ["effective_number", None],
+        "net__rotation": [0.0, 10.0],
+    }
+    search = GridSearchCV(pipeline, grid, cv=2, scoring="neg_log_loss", error_score="raise")
+    results = search.fit(X, y).cv_results_
+    assert len(results["params"]) == 8
+    assert len(set(results["mean_test_score"])) == 8
+    assert set(search.predict(X)) <= {0, 1, 2}
