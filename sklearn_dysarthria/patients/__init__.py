@@ -7,6 +7,8 @@ __getattr__, __dir__, __all__ = attach(
     {
         "_bootstrap": ["patient_bootstrap"],
         "_features": ["PatientFeaturesClassifier"],
+        "_fusion": ["TaskFusionClassifier"],
+        "_ordinal": ["mae_in_classes", "quadratic_kappa", "within_one_class"],
         "_scorers": ["patient_scorer"],
         "_splits": ["RepeatedStratifiedPatientKFold", "StratifiedPatientKFold"],
         "_voting": ["PatientVotingClassifier"],

@@ -122,6 +122,14 @@ def refuse_missing_labels(y: np.ndarray) -> None:
         raise ValueError(f"y has no label at positions {missing[:5].tolist()} (counted from 0).")
 
 
+def score_method(model: Any) -> str | None:
+    """Return which scores a classifier gives: probabilities, else decision values, else None."""
+    for method in ("predict_proba", "decision_function"):
+        if hasattr(model, method):
+            return method
+    return None
+
+
 def scores_by_class(model: Any, method: str, X: Any, n_classes: int) -> np.ndarray:
     """Return a model's scores as one column per class.
 

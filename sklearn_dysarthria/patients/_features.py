@@ -12,8 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dysarthria._utils.routing import groups_for_fit
 from sklearn_dysarthria.classifiers._failed_rows import failed_rows
-from sklearn_dysarthria.exceptions import PatientError, RecordingWarning
-from sklearn_dysarthria.patients._base import PatientClassifier, scores_by_class
+from sklearn_dysarthria.exceptions import RecordingWarning
+from sklearn_dysarthria.patients._base import PatientClassifier, score_method, scores_by_class
+from sklearn_dysarthria.patients._failed_recordings import nothing_usable, warn_lost
 from sklearn_dysarthria.patients._leaks import TrainingPatients, split_searches_by_patient
 from sklearn_dysarthria.recordings import as_table, column, patient_ids
 
@@ -155,31 +156,16 @@ class PatientFeaturesClassifier(MetaEstimatorMixin, PatientClassifier):
         values = pd.DataFrame(np.asarray(self.transformer_.transform(table), dtype=np.float64))
         failed = failed_rows(values)
         if failed.any():
-            lost = ", ".join(
-                f"{label!r} (patient {patient!r})"
-                for label, patient in zip(table.index[failed], patients[failed], strict=True)
-            )
-            warnings.warn(
-                f"{failed.sum()} of {len(table)} recordings could not be used and are missing "
-                f"from their patient's features: rows {lost}.",
-                RecordingWarning,
-                stacklevel=4,
-            )
+            consequence = "are missing from their patient's features"
+            warn_lost(table, patients, failed, consequence, stacklevel=4)
         blocks = values.groupby([patients, tasks], sort=False).mean()
         names = pd.Index(pd.unique(patients), name="patient", dtype=object)
         wanted = pd.MultiIndex.from_product([names, self.tasks_])
         wide = blocks.reindex(wanted).to_numpy().reshape(len(names), -1)
         empty = np.isnan(wide).all(axis=1)
         if empty.any():
-            raise PatientError(
-                f"patient {names[empty][0]!r} has no usable recording.",
-                remedy="Leave the patient out, or mend the recordings.",
-            )
+            raise nothing_usable(names[empty][0])
         return pd.DataFrame(wide, index=names)
 
     def _score_method(self) -> str | None:
-        classifier = getattr(self, "classifier_", self.classifier)
-        for method in ("predict_proba", "decision_function"):
-            if hasattr(classifier, method):
-                return method
-        return None
+        return score_method(getattr(self, "classifier_", self.classifier))

@@ -82,7 +82,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def split_searches_by_patient(estimator: Any) -> None:
+def split_searches_by_patient(estimator: Any, stacklevel: int = 3) -> None:
     """Make the searches inside a recording-level model split by patient.
 
     A search whose ``cv`` is a number (or left out) would split rows, and put recordings of one
@@ -93,6 +93,9 @@ def split_searches_by_patient(estimator: Any) -> None:
     ----------
     estimator : estimator
         About to be fitted on recordings; changed in place.
+    stacklevel : int, default=3
+        As that of `warnings.warn`, counted from the caller: 3 is who calls a decorated ``fit``
+        that calls this.
     """
     for path, part in list(reachable(estimator)):
         if isinstance(part, BaseSearchCV) and (part.cv is None or isinstance(part.cv, Integral)):
@@ -107,7 +110,7 @@ def split_searches_by_patient(estimator: Any) -> None:
                 "patients (StratifiedPatientKFold), or one row per patient "
                 "(PatientFeaturesClassifier).",
                 PatientLeakWarning,
-                stacklevel=4,
+                stacklevel=stacklevel + 1,
             )
 
 
@@ -129,14 +132,14 @@ def _parts(estimator: Any) -> Iterator[Any]:
 
 def _splits_rows(part: Any) -> str | None:
     """Return the parameter that makes an estimator split rows by itself, if there is one."""
+    if type(part).__module__.startswith("sklearn_dysarthria."):
+        return None  # ours hold out whole patients, or refuse
     parameters = part.get_params(deep=False)
     cv = parameters.get("cv", "none here")
     if cv is None or isinstance(cv, Real):
         return f"cv={cv}"
-    if hasattr(cv, "split") and not _heeds_patients(cv):
+    if hasattr(cv, "split") and not heeds_patients(cv):
         return f"cv={type(cv).__name__}"
-    if type(part).__module__.startswith("sklearn_dysarthria."):
-        return None  # ours hold out whole patients, or refuse
     if parameters.get("early_stopping") is True:
         return "early_stopping=True"
     if parameters.get("probability") is True:
@@ -147,6 +150,7 @@ def _splits_rows(part: Any) -> str | None:
     return None
 
 
-def _heeds_patients(splitter: Any) -> bool:
+def heeds_patients(splitter: Any) -> bool:
+    """Tell whether a splitter does anything with ``groups``."""
     requests = getattr(splitter, "get_metadata_routing", None)
     return requests is None or bool(requests().consumes("split", {"groups"}))

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import get_scorer
 from sklearn.metrics._scorer import _BaseScorer
 
+from sklearn_dysarthria.patients._named_scores import NAMED_SCORES
 from sklearn_dysarthria.recordings import as_table, one_label_per_patient, patient_ids
 
 
@@ -48,7 +49,7 @@ class PatientScorer:
     Parameters
     ----------
     scorer : callable
-        A scikit-learn scorer.
+        ``scorer(model, X, y)``, such as a scikit-learn scorer.
     name : str
         For the representation.
     """
@@ -94,7 +95,8 @@ def patient_scorer(scoring: Any) -> PatientScorer:
     ----------
     scoring : str or callable
         Name of a scikit-learn scorer (``"balanced_accuracy"``, ``"roc_auc"``,
-        ``"neg_log_loss"``, …), or a scorer made by :func:`sklearn.metrics.make_scorer`.
+        ``"neg_log_loss"``, …), a scorer made by :func:`sklearn.metrics.make_scorer`, or one of
+        the names below.
 
     Returns
     -------
@@ -106,7 +108,19 @@ def patient_scorer(scoring: Any) -> PatientScorer:
     ------
     ValueError
         The name is unknown; at scoring time, the model answers differently for two recordings of
-        one patient.
+        one patient, or its classes have no order and the metric needs one.
+
+    Notes
+    -----
+    For ordered classes there are ``"quadratic_kappa"``, ``"neg_mae_classes"`` and
+    ``"within_one_class"`` (see :func:`quadratic_kappa`, :func:`mae_in_classes`,
+    :func:`within_one_class`), over the classes that the model knows or the labels hold, which
+    must be numbers; ``make_scorer(quadratic_kappa, classes=[...])`` gives strings an order.
+
+    For models that may abstain there are ``"coverage"``, the share of patients who get a class,
+    and ``"selective_accuracy"`` and ``"selective_balanced_accuracy"`` over these patients (NaN if
+    there are none; a class of which nobody gets an answer is left out of the balanced one).  All
+    other scores count an abstention as a mistake, or refuse it.
 
     Examples
     --------
@@ -116,6 +130,8 @@ def patient_scorer(scoring: Any) -> PatientScorer:
     """
     if isinstance(scoring, PatientScorer):
         return scoring
+    if isinstance(scoring, str) and scoring in NAMED_SCORES:
+        return PatientScorer(NAMED_SCORES[scoring], repr(scoring))
     if isinstance(scoring, str):
         return PatientScorer(get_scorer(scoring), repr(scoring))
     if not isinstance(scoring, _BaseScorer):

@@ -2,47 +2,101 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
+from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
-from sklearn.base import MetaEstimatorMixin, _fit_context, clone
-from sklearn.model_selection._search import BaseSearchCV
-from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing
-from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.base import MetaEstimatorMixin, _fit_context
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_dysarthria._utils.routing import groups_for_fit
-from sklearn_dysarthria.exceptions import PatientError, RecordingWarning
-from sklearn_dysarthria.patients._base import PatientClassifier, scores_by_class
-from sklearn_dysarthria.patients._leaks import TrainingPatients, split_searches_by_patient
-from sklearn_dysarthria.recordings import as_table, noted_failures, patient_ids
+from sklearn_dysarthria._utils.dict_parameters import DictParameters
+from sklearn_dysarthria._utils.votes import winners
+from sklearn_dysarthria.patients._abstention import check_abstain_label
+from sklearn_dysarthria.patients._base import PatientClassifier, score_method
+from sklearn_dysarthria.patients._failed_recordings import (
+    refuse_lost_patients,
+    told_apart,
+    warn_lost,
+)
+from sklearn_dysarthria.patients._leaks import TrainingPatients
+from sklearn_dysarthria.patients._out_of_fold import out_of_fold_votes
+from sklearn_dysarthria.patients._patient_votes import PatientVotes
+from sklearn_dysarthria.patients._recording_models import (
+    Models,
+    check_models,
+    common_score_method,
+    fit_models,
+    known_classes,
+    recording_votes,
+    refuse_mixed_scores,
+)
+from sklearn_dysarthria.patients._stacking import (
+    decide_stacked,
+    fit_stack,
+    or_default,
+    refuse_new_tasks,
+)
+from sklearn_dysarthria.patients._task_weights import (
+    check_task_weights,
+    learn_task_weights,
+    weight_of,
+    weighted_means,
+)
+from sklearn_dysarthria.recordings import as_table, column, patient_ids
 
 
-class PatientVotingClassifier(MetaEstimatorMixin, PatientClassifier):
+class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientClassifier):
     """Decide about a patient by a vote over the patient's recordings.
 
-    Wraps any recording-level model.  Column ``patient`` of the table says which recordings belong
-    together, in training (where it is also handed to inner validation splits) and prediction.
-    Patients with fewer recordings than others still get a decision.
+    Wraps any recording-level model, or one model per task.  Column ``patient`` of the table says
+    which recordings belong together, in training (where it is also handed to inner validation
+    splits) and prediction.  Patients with fewer recordings than others still get a decision.
 
     Parameters
     ----------
-    estimator : estimator
-        Classifier of recordings, usually a Pipeline from the table to classes.
-    voting : {"hard", "soft"}, default="hard"
+    estimator : estimator, optional
+        Classifier of recordings, usually a Pipeline from the table to classes.  Beside
+        `task_estimators` it takes the recordings of all other tasks.
+    voting : {"hard", "soft", "weighted", "stacked"}, default="hard"
         ``"hard"`` counts the recordings' predicted classes; ``"soft"`` averages their
         probabilities (decision values, where `estimator` has no ``predict_proba``).
+        ``"weighted"`` averages within each task and then over the tasks, by their weights;
+        ``"stacked"`` gives the averages of each task to `final_estimator`.  The last two need
+        column ``task``.
+    task_estimators : dict of str to estimator, optional
+        Classifiers by task, or by group of tasks (``"phonation"`` for ``"phonationA"``); an exact
+        name wins.  Each is fitted on its recordings only.
+    task_weights : dict of str to float, optional
+        Of ``voting="weighted"``: weights by task or group.  None learns them from out-of-fold
+        decisions on the training patients.
+    final_estimator : estimator, optional
+        Of ``voting="stacked"``: classifier of patients; None is a logistic regression with
+        balanced classes.
+    cv : int or splitter, default=5
+        Inner folds of patients (:class:`~sklearn_dysarthria.StratifiedPatientKFold`, not
+        shuffled) behind learned weights and stacking.
+    abstain_below : float, optional
+        Confidence below which ``predict`` answers `abstain_label` instead of a class.
+    abstain_label : label, optional
+        That answer; of the labels' type, and none of them.
 
     Attributes
     ----------
     estimator_ : estimator
-        The fitted recording-level model.
+        The fitted recording-level model; absent if all recordings belong to `task_estimators`.
+    task_estimators_ : dict of str to estimator
+        The fitted models by task or group.
     classes_ : ndarray of shape (n_classes,)
         Labels in order.
+    task_weights_ : dict of str to float
+        Of ``voting="weighted"``: weight by task or group; learned ones add up to 1.
+    final_estimator_, imputer_ : estimator
+        Of ``voting="stacked"``: the fitted classifier of patients, and what fills in for tasks
+        that a patient lacks.
+    tasks_ : list of str
+        Of ``voting="stacked"``: tasks in the order of their columns.
     training_patients_ : object
         Hashes of the training patients and their recordings.
 
@@ -57,15 +111,29 @@ class PatientVotingClassifier(MetaEstimatorMixin, PatientClassifier):
     to the less extreme class, the one nearer the middle of the ordered classes, then to the
     lower of two equally extreme ones.
 
-    ``predict_proba`` is the mean probability over the patient's recordings for both kinds of
-    vote, so that its ranking of patients is not limited to a few shares of votes; after a hard
+    ``predict_proba`` is the mean probability over the patient's recordings for hard and soft
+    votes, so that its ranking of patients is not limited to a few shares of votes; after a hard
     vote its largest entry need not be the predicted class.  An `estimator` with nothing but
-    ``predict`` yields shares of votes instead.
+    ``predict`` yields shares of votes instead.  After a weighted vote it is the weighted mean,
+    after stacking that of `final_estimator`.  Several models need ``predict_proba`` for all but
+    hard votes, since decision values of two models are not on one scale.
 
-    A search inside `estimator` whose ``cv`` is a number, or left out, gets as many folds of
-    patients (:class:`~sklearn_dysarthria.StratifiedPatientKFold`).  Predicting for a training
-    patient from other recordings than those trained on, as a cross-validation by rows does,
-    draws a :class:`~sklearn_dysarthria.exceptions.PatientLeakWarning`.
+    A learned weight is the task's balanced accuracy over training patients, from models that
+    were fitted on other patients, less that of chance, and 0 if that is negative.  Stacking
+    fits `final_estimator` on the same out-of-fold scores, one row per patient; a task that a
+    patient lacks takes the mean of the training patients.
+
+    Confidence is the share of votes for the predicted class after a hard vote, otherwise the
+    patient's largest probability.  ``predict_proba`` does not abstain.
+
+    Every parameter inside can be set by its name: ``task_estimators__phonation__svc__C``,
+    ``task_weights__rhythm``, ``final_estimator__C``.  Parameters of other kinds of vote than
+    the chosen one are not looked at.
+
+    A search inside a model of recordings whose ``cv`` is a number, or left out, gets as many
+    folds of patients (:class:`~sklearn_dysarthria.StratifiedPatientKFold`).  Predicting for a
+    training patient from other recordings than those trained on, as a cross-validation by rows
+    does, draws a :class:`~sklearn_dysarthria.exceptions.PatientLeakWarning`.
 
     Recordings that could not be used (rows of NaN, from ``on_error="nan"``) have no vote, with
     one warning that lists them; a patient left without any is an error.
@@ -84,17 +152,41 @@ class PatientVotingClassifier(MetaEstimatorMixin, PatientClassifier):
     """
 
     _parameter_constraints = {
-        "estimator": [HasMethods(["fit", "predict"])],
-        "voting": [StrOptions({"hard", "soft"})],
+        "estimator": [HasMethods(["fit", "get_params"]), None],
+        "voting": [StrOptions({"hard", "soft", "weighted", "stacked"})],
+        "task_estimators": [dict, None],
+        "task_weights": [dict, None],
+        "final_estimator": [HasMethods(["fit", "predict"]), None],
+        "cv": [Interval(Integral, 2, None, closed="left"), HasMethods(["split"])],
+        "abstain_below": [Interval(Real, 0, 1, closed="both"), None],
+        "abstain_label": "no_validation",
     }
+    _dict_parameters = ("task_estimators", "task_weights")
 
-    def __init__(self, estimator, voting="hard"):
+    def __init__(
+        self,
+        estimator=None,
+        voting="hard",
+        *,
+        task_estimators=None,
+        task_weights=None,
+        final_estimator=None,
+        cv=5,
+        abstain_below=None,
+        abstain_label=None,
+    ):
         self.estimator = estimator
         self.voting = voting
+        self.task_estimators = task_estimators
+        self.task_weights = task_weights
+        self.final_estimator = final_estimator
+        self.cv = cv
+        self.abstain_below = abstain_below
+        self.abstain_label = abstain_label
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y):
-        """Fit the recording-level model.
+        """Fit the recording-level models, and what is learned about tasks.
 
         Parameters
         ----------
@@ -112,31 +204,76 @@ class PatientVotingClassifier(MetaEstimatorMixin, PatientClassifier):
         PatientError
             A patient carries two labels, or has no usable recording.
         MissingColumnError
-            A row has no patient.
+            A row has no patient, or no task where it is needed.
+        UnknownTaskError
+            A task has no model or no weight, or a model or weight no task.
+        ValueError
+            There is no model, or `abstain_label` does not fit the labels.
         """
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
         table, patients, _ = self._training_table(X, y)
-        table = _told_apart(table)
-        with noted_failures() as failed_labels:
-            estimator = self._fit_recordings(table, y, patients)
-        failed = _labelled(table, failed_labels)
-        _refuse_lost_patients(patients, failed)
-        if failed.any() and _searches(estimator):
-            # A search scores rows, and has no score for a row without a recording: once more,
-            # without them.
-            usable = np.flatnonzero(~failed)
-            rest = _safe_indexing(y, usable)
-            estimator = self._fit_recordings(table.iloc[usable], rest, patients[usable])
-        self.estimator_ = estimator
+        table = told_apart(table)
+        models = self._models()
+        check_models(models, table, self.voting)
+        fitted, failed = fit_models(models, table, y, patients)
+        refuse_mixed_scores(fitted, self.voting)
+        refuse_lost_patients(patients, failed)
         # A model that left failed recordings out may know fewer classes than there are labels.
-        known = getattr(self.estimator_, "classes_", None)
-        self.classes_ = np.unique(np.asarray(y)) if known is None else known
+        classes = known_classes(fitted, y)
+        if self.voting in ("weighted", "stacked"):
+            used = np.flatnonzero(~failed)
+            labels, method = np.asarray(y)[used], common_score_method(fitted)
+            self._learn_about_tasks(
+                models, table.iloc[used], labels, patients[used], classes, method
+            )
+        self._check_abstention(classes)
+        if None in fitted:
+            self.estimator_ = fitted.pop(None)
+        self.task_estimators_ = fitted
         self.training_patients_ = TrainingPatients(table, patients)
+        self.classes_ = classes
         return self
 
-    def _fit_recordings(self, table: pd.DataFrame, y: Any, patients: np.ndarray) -> Any:
-        estimator = clone(self.estimator)
-        split_searches_by_patient(estimator)
-        return estimator.fit(table, y, **groups_for_fit(estimator, patients))
+    def _models(self) -> Models:
+        models: Models = dict(self.task_estimators or {})
+        if self.estimator is not None:
+            models[None] = self.estimator
+        return models
+
+    def _fitted_models(self) -> Models:
+        models: Models = dict(self.task_estimators_)
+        if hasattr(self, "estimator_"):
+            models[None] = self.estimator_
+        return models
+
+    def _learn_about_tasks(
+        self,
+        models: Models,
+        table: pd.DataFrame,
+        labels: np.ndarray,
+        patients: np.ndarray,
+        classes: np.ndarray,
+        method: str | None,
+    ) -> None:
+        tasks = column(table, "task", f"for voting={self.voting!r}")
+        if self.voting == "weighted" and self.task_weights is not None:
+            self.task_weights_ = check_task_weights(self.task_weights, tasks)
+            return
+        codes, scores = out_of_fold_votes(models, table, labels, patients, classes, method, self.cv)
+        votes = PatientVotes(codes, scores, patients)
+        order = sorted(set(tasks))
+        means = votes.task_means(tasks, order)
+        # Recordings of a patient carry one label: the first will do.
+        labels = labels[~pd.Index(patients, dtype=object).duplicated()]
+        if self.voting == "weighted":
+            codes = np.searchsorted(classes, labels)
+            self.task_weights_ = learn_task_weights(means, codes, order)
+        else:
+            self.tasks_ = order
+            names = votes.names.to_numpy()
+            fitted = fit_stack(self.final_estimator, means, labels, names)
+            self.final_estimator_, self.imputer_ = fitted
 
     def predict_patients(self, X):
         """Decide about every patient.
@@ -149,134 +286,114 @@ class PatientVotingClassifier(MetaEstimatorMixin, PatientClassifier):
         Returns
         -------
         pandas.DataFrame
-            One row per patient, indexed by patient in order of appearance: ``prediction``;
-            ``n_recordings``, the number that voted; ``votes_<class>``, their predicted classes;
-            and ``proba_<class>``, the mean probability (``decision_<class>``, the mean decision
-            value, for models without probabilities).
+            One row per patient, indexed by patient in order of appearance: ``prediction``, a
+            class even for patients that ``predict`` abstains from; ``confidence`` (NaN for means
+            of decision values) and ``abstained``; ``n_recordings``, the number that voted;
+            ``votes_<class>``, their predicted classes; and ``proba_<class>``, what
+            ``predict_proba`` gives (``decision_<class>`` for models without probabilities).
 
         Raises
         ------
         PatientError
             None of a patient's recordings could be used.
+        UnknownTaskError
+            A recording's task has no model, no weight or no place in the stack.
         """
-        check_is_fitted(self, "estimator_")
-        table = _told_apart(as_table(X))
+        check_is_fitted(self, "classes_")
+        table = told_apart(as_table(X))
         patients = patient_ids(table, "to decide per patient")
         self.training_patients_.warn_about(table, patients)
-        predicted, scores = self._recording_votes(table, patients)
-        names = pd.unique(patients)
-        rows = [self._decide(predicted[patients == p], scores[patients == p]) for p in names]
-        return pd.DataFrame(rows, index=pd.Index(names, name="patient", dtype=object))
+        models = self._fitted_models()
+        codes, scores = recording_votes(models, table, self.classes_, common_score_method(models))
+        if (codes < 0).any():
+            refuse_lost_patients(patients, codes < 0)
+            warn_lost(table, patients, codes < 0, "have no vote", stacklevel=2)
+        votes = PatientVotes(codes, scores, patients)
+        codes, of_patients = self._decide(votes, table)
+        decided = pd.DataFrame(index=votes.names)
+        decided["prediction"] = self.classes_[codes]
+        decided["confidence"] = self._confidence(votes, codes, of_patients)
+        decided["abstained"] = False
+        if self.abstain_below is not None:
+            self._check_abstention(self.classes_)
+            decided["abstained"] = decided["confidence"] < self.abstain_below
+        decided["n_recordings"] = votes.votes.sum(axis=1)
+        decided[[f"votes_{label}" for label in self.classes_]] = votes.votes
+        decided[self._score_columns()] = of_patients
+        return decided
 
-    def _recording_votes(self, table: pd.DataFrame, patients: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return each recording's class code (-1: no vote) and scores, by class."""
-        with noted_failures() as failed_labels:
-            ready, model = _up_to_classifier(self.estimator_, table)
-        method = _recording_score(model)
-        n_classes = len(self.classes_)
-        failed = _labelled(table, failed_labels)
-        if method is not None:
-            scores = scores_by_class(model, method, ready, n_classes)
-            failed |= np.isnan(scores).any(axis=1)
-        if failed.any():
-            _report_lost_votes(table, patients, failed)
-            ready = _safe_indexing(ready, np.flatnonzero(~failed))
-        # The largest score will not do: tuned thresholds and Platt-scaled SVMs decide otherwise.
-        codes = np.full(len(table), -1)
-        codes[~failed] = np.searchsorted(self.classes_, model.predict(ready))
-        # A model with nothing but predict: its votes are all that is known.
-        return codes, np.eye(n_classes)[codes] if method is None else scores
+    def _decide(self, votes: PatientVotes, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Return the position of each patient's class, and each patient's scores."""
+        if self.voting == "stacked":
+            tasks = column(table, "task", "to tell the tasks apart")
+            refuse_new_tasks(table, tasks, self.tasks_)
+            means = votes.task_means(tasks, self.tasks_)
+            return decide_stacked(self.final_estimator_, self.imputer_, means, self.classes_)
+        if self.voting == "weighted":
+            tasks = column(table, "task", "to weigh the tasks")
+            order = sorted(set(tasks))
+            weights = np.array([weight_of(task, self.task_weights_) for task in order])
+            scores = weighted_means(votes.task_means(tasks, order), weights, votes.names)
+            return winners(scores, scores), scores
+        scores = votes.summed / votes.votes.sum(axis=1, keepdims=True)
+        return winners(votes.votes if self.voting == "hard" else votes.summed, votes.summed), scores
 
-    def _decide(self, predicted: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
-        voting = predicted >= 0
-        votes = np.bincount(predicted[voting], minlength=len(self.classes_))
-        summed = scores[voting].sum(axis=0)
-        n_voting = int(voting.sum())
-        winner = _winner(votes, summed) if self.voting == "hard" else _winner(summed, summed)
-        row: dict[str, Any] = {"prediction": self.classes_[winner], "n_recordings": n_voting}
-        row |= {f"votes_{label}": n for label, n in zip(self.classes_, votes, strict=True)}
-        return row | dict(zip(self._score_columns(), summed / n_voting, strict=True))
+    def _confidence(self, votes: PatientVotes, codes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        if self.voting == "hard":
+            return votes.votes[np.arange(len(codes)), codes] / votes.votes.sum(axis=1)
+        if self._score_method() == "predict_proba":
+            return scores.max(axis=1)
+        return np.full(len(codes), np.nan)
+
+    def predict(self, X):
+        """Predict each recording's class, which is its patient's.
+
+        Parameters
+        ----------
+        X : table of recordings with column ``patient``
+            See :mod:`sklearn_dysarthria.recordings`.
+
+        Returns
+        -------
+        ndarray of shape (n_recordings,)
+            The same answer for all recordings of a patient; `abstain_label` for patients whose
+            confidence is below `abstain_below`.
+        """
+        if self.abstain_below is None:
+            return super().predict(X)
+        answers = self._by_row(X, ["prediction", "abstained"])
+        predicted = answers[:, 0].astype(self.classes_.dtype)
+        abstain_label = check_abstain_label(self.abstain_label, self.classes_)
+        return np.where(answers[:, 1].astype(bool), abstain_label, predicted)
+
+    def _check_abstention(self, classes: np.ndarray) -> None:
+        if self.abstain_below is None:
+            return
+        check_abstain_label(self.abstain_label, classes)
+        if self.voting != "hard" and self._score_method() != "predict_proba":
+            raise ValueError(
+                f"abstain_below={self.abstain_below!r} needs probabilities, which this model does "
+                "not give: let it have predict_proba (CalibratedClassifierCV), or vote hard."
+            )
 
     def _score_method(self) -> str | None:
-        inner = _recording_score(getattr(self, "estimator_", self.estimator))
-        return inner or "predict_proba"
+        if self.voting == "stacked":
+            final = getattr(self, "final_estimator_", None)
+            method = score_method(or_default(self.final_estimator) if final is None else final)
+        else:
+            fitted = hasattr(self, "classes_")
+            method = common_score_method(self._fitted_models() if fitted else self._models())
+        return method or "predict_proba"
 
     def get_metadata_routing(self):
-        """Return what the wrapped estimator requests.
+        """Return what the wrapped models request.
 
         Returns
         -------
         sklearn.utils.metadata_routing.MetadataRouter
             ``fit`` takes no metadata of its own: patients travel in the table.
         """
-        return MetadataRouter(owner=self).add(
-            estimator=self.estimator, method_mapping=MethodMapping()
-        )
-
-
-def _up_to_classifier(estimator: Any, X: Any) -> tuple[Any, Any]:
-    """Return what the last step of a Pipeline is given, and that step.
-
-    Its scores and its classes can then be had for the price of computing the features once.
-    """
-    estimator = getattr(estimator, "best_estimator_", estimator)
-    if not isinstance(estimator, Pipeline):
-        return X, estimator
-    for _, step in estimator.steps[:-1]:
-        if hasattr(step, "transform"):  # unlike samplers and "passthrough"
-            X = step.transform(X)
-    return _up_to_classifier(estimator.steps[-1][1], X)
-
-
-def _recording_score(estimator: Any) -> str | None:
-    for method in ("predict_proba", "decision_function"):
-        if hasattr(estimator, method):
-            return method
-    return None
-
-
-def _winner(votes: np.ndarray, scores: np.ndarray) -> int:
-    """Return the class with most votes; ties by score, then by closeness to the middle."""
-    middle = (len(votes) - 1) / 2
-    tied = np.flatnonzero(np.isclose(votes, votes.max(), rtol=1e-9, atol=1e-12))
-    best = scores[tied].max()
-    tied = tied[np.isclose(scores[tied], best, rtol=1e-9, atol=1e-12)]
-    return int(min(tied, key=lambda code: (abs(code - middle), code)))
-
-
-def _told_apart(table: pd.DataFrame) -> pd.DataFrame:
-    """Give rows numbers where their labels do not tell them apart."""
-    return table if table.index.is_unique else table.reset_index(drop=True)
-
-
-def _labelled(table: pd.DataFrame, labels: set[Any]) -> np.ndarray:
-    """Tell which rows carry one of these labels."""
-    return np.fromiter((label in labels for label in table.index), bool, len(table))
-
-
-def _searches(estimator: Any) -> bool:
-    parts = [estimator, *estimator.get_params(deep=True).values()]
-    return any(isinstance(part, BaseSearchCV) for part in parts)
-
-
-def _refuse_lost_patients(patients: np.ndarray, failed: np.ndarray) -> None:
-    for patient in pd.unique(patients[failed]):
-        if failed[patients == patient].all():
-            raise PatientError(
-                f"patient {patient!r} has no usable recording.",
-                remedy="Leave the patient out, or mend the recordings.",
-            )
-
-
-def _report_lost_votes(table: pd.DataFrame, patients: Any, failed: np.ndarray) -> None:
-    _refuse_lost_patients(patients, failed)
-    lost = [
-        f"{label!r} (patient {patient!r})"
-        for label, patient in zip(table.index[failed], patients[failed], strict=True)
-    ]
-    warnings.warn(
-        f"{failed.sum()} of {len(table)} recordings could not be used and have no vote: "
-        f"rows {', '.join(lost)}.",
-        RecordingWarning,
-        stacklevel=4,
-    )
+        router = MetadataRouter(owner=self)
+        if self.estimator is not None:
+            router.add(estimator=self.estimator, method_mapping=MethodMapping())
+        return router

@@ -296,3 +296,11 @@ class TestKnownPatients:
         X["patient"] = X["patient"].replace("P7", "Somebody Recognisable")
         stored = pickle.dumps(classifier.fit(X, y).training_patients_)
         assert b"Recognisable" not in stored
+
+
+def test_warnings_point_to_the_caller():
+    X, y = recordings()
+    splitting = model(CalibratedClassifierCV(LogisticRegression(), cv=2))
+    with pytest.warns(PatientLeakWarning) as caught:
+        PatientVotingClassifier(splitting).fit(X, y)
+    assert [warning.filename for warning in caught] == [__file__]

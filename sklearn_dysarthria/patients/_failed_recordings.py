@@ -1,0 +1,66 @@
+"""Recordings that could not be used: which they are, whom they leave with nothing, what is told."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sklearn_dysarthria.exceptions import PatientError, RecordingWarning
+
+
+def told_apart(table: pd.DataFrame) -> pd.DataFrame:
+    """Give rows numbers where their labels do not tell them apart."""
+    return table if table.index.is_unique else table.reset_index(drop=True)
+
+
+def labelled(table: pd.DataFrame, labels: set[Any]) -> np.ndarray:
+    """Tell which rows carry one of these labels."""
+    return np.fromiter((label in labels for label in table.index), bool, len(table))
+
+
+def nothing_usable(patient: Any) -> PatientError:
+    """Return the error about a patient who is left with no recording."""
+    return PatientError(
+        f"patient {patient!r} has no usable recording.",
+        remedy="Leave the patient out, or mend the recordings.",
+    )
+
+
+def refuse_lost_patients(patients: np.ndarray, failed: np.ndarray) -> None:
+    """Raise PatientError if all recordings of a patient failed."""
+    for patient in pd.unique(patients[failed]):
+        if failed[patients == patient].all():
+            raise nothing_usable(patient)
+
+
+def warn_lost(
+    table: pd.DataFrame, patients: np.ndarray, failed: np.ndarray, consequence: str, stacklevel: int
+) -> None:
+    """Warn once, listing the recordings that failed.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Recordings.
+    patients : ndarray of shape (n_recordings,)
+        Whose they are.
+    failed : ndarray of shape (n_recordings,), dtype bool
+        Which could not be used.
+    consequence : str
+        Completes "... recordings could not be used and".
+    stacklevel : int
+        As that of `warnings.warn`, counted from the caller.
+    """
+    lost = [
+        f"{label!r} (patient {patient!r})"
+        for label, patient in zip(table.index[failed], patients[failed], strict=True)
+    ]
+    warnings.warn(
+        f"{failed.sum()} of {len(table)} recordings could not be used and {consequence}: "
+        f"rows {', '.join(lost)}.",
+        RecordingWarning,
+        stacklevel=stacklevel + 1,
+    )

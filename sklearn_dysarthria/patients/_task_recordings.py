@@ -1,0 +1,222 @@
+"""From a table to the usable recordings of some tasks."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import issparse
+from sklearn.base import clone
+from sklearn.utils import _safe_indexing
+
+from sklearn_dysarthria.classifiers._failed_rows import failed_rows
+from sklearn_dysarthria.exceptions import PatientError, RecordingWarning
+from sklearn_dysarthria.patients._failed_recordings import (
+    labelled,
+    refuse_lost_patients,
+    told_apart,
+    warn_lost,
+)
+from sklearn_dysarthria.patients._leaks import split_searches_by_patient
+from sklearn_dysarthria.patients._task_items import TaskItems, TaskRecordings
+from sklearn_dysarthria.recordings import column, noted_failures, patient_ids
+
+
+def checked_tasks(tasks: Any, found: np.ndarray) -> list[Any]:
+    """Return the tasks to fuse.
+
+    Parameters
+    ----------
+    tasks : array-like of str, optional
+        What the user asks for; None is everything that was found.
+    found : ndarray of shape (n_recordings,)
+        Tasks of the training set.
+
+    Returns
+    -------
+    list
+        Each task once.
+
+    Raises
+    ------
+    ValueError
+        Nothing is asked for, or something twice, or a task that was not found.
+    """
+    available = sorted(set(found))
+    if tasks is None:
+        return available
+    wanted = list(tasks)
+    if not wanted or len(set(wanted)) < len(wanted):
+        raise ValueError(f"tasks={wanted} must name at least one task, and each only once.")
+    unknown = [task for task in wanted if task not in available]
+    if unknown:
+        raise ValueError(
+            f"tasks names {unknown[0]!r}, of which the training set has no recording; it has "
+            f"{available}."
+        )
+    return wanted
+
+
+def fit_to_recordings(
+    transformer: Any, table: pd.DataFrame, y: Any, tasks: Sequence[Any]
+) -> tuple[Any, TaskRecordings]:
+    """Fit a clone of a transformer to the recordings of some tasks.
+
+    Parameters
+    ----------
+    transformer : transformer
+        From recordings to vectors or images.
+    table : pandas.DataFrame
+        The training set.
+    y : array-like of shape (n_recordings,)
+        Its labels.
+    tasks : sequence
+        Tasks to fuse.
+
+    Returns
+    -------
+    transformer, recordings : transformer, TaskRecordings
+        The fitted clone, and what it makes of the recordings.
+
+    Raises
+    ------
+    PatientError
+        A patient has no usable recording of any of the tasks.
+    ValueError
+        The transformer makes neither vectors nor images, or parts of them are NaN or infinite.
+    """
+    table, kept = _selected(table, tasks, "are not among those to fuse")
+    labels = _safe_indexing(y, kept)
+    transformer = clone(transformer)
+    split_searches_by_patient(transformer)
+    with noted_failures() as failures:
+        if hasattr(transformer, "fit_transform"):
+            transformed = transformer.fit_transform(table, labels)
+        else:
+            transformed = transformer.fit(table, labels).transform(table)
+    return transformer, _usable(table, transformed, failures)
+
+
+def recordings_of(
+    transformer: Any, table: pd.DataFrame, tasks: Sequence[Any], shape: tuple[int, ...]
+) -> TaskRecordings:
+    """Transform the recordings of some tasks.
+
+    Parameters
+    ----------
+    transformer : transformer
+        Fitted.
+    table : pandas.DataFrame
+        Recordings; those of other tasks are passed over with a warning.
+    tasks : sequence
+        Tasks to fuse.
+    shape : tuple of int
+        Shape that a recording had in training.
+
+    Returns
+    -------
+    TaskRecordings
+        Those that could be used.
+
+    Raises
+    ------
+    PatientError
+        A patient has no usable recording of any of the tasks.
+    ValueError
+        The transformer makes another shape than in training.
+    """
+    table, _ = _selected(table, tasks, "were not trained on")
+    with noted_failures() as failures:
+        transformed = transformer.transform(table)
+    recordings = _usable(table, transformed, failures)
+    if recordings.values.shape[1:] != shape:
+        raise ValueError(
+            f"the transformer makes recordings of shape {recordings.values.shape[1:]}, but the "
+            f"network was trained on {shape}."
+        )
+    return recordings
+
+
+def warn_untrained_absence(items: TaskItems, tasks: Sequence[Any], met: np.ndarray) -> None:
+    """Warn of tasks that are missing now, but never were in training.
+
+    Parameters
+    ----------
+    items : TaskItems
+        About to be judged.
+    tasks : sequence
+        Names of the tasks.
+    met : ndarray of bool of shape (n_tasks,)
+        Which tasks' absence the training has met.
+    """
+    new = ~items.present.all(axis=0) & ~met
+    if new.any():
+        named = [task for task, is_new in zip(tasks, new, strict=True) if is_new]
+        warnings.warn(
+            f"tasks {named} are missing or withheld here, which never happened in training: the "
+            "vector that stands for an absent task was not trained. Set task_dropout above 0.",
+            RecordingWarning,
+            stacklevel=5,
+        )
+
+
+def _selected(
+    table: pd.DataFrame, tasks: Sequence[Any], why: str
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the rows of the tasks, with labels that tell them apart, and their positions."""
+    table = told_apart(table)
+    found = column(table, "task", "to fuse tasks")
+    wanted = np.fromiter((task in tasks for task in found), bool, len(found))
+    ignored = sorted(set(found[~wanted]), key=str)
+    if ignored:
+        warnings.warn(f"tasks {ignored} {why} and are passed over.", RecordingWarning, stacklevel=5)
+    patients = patient_ids(table, "to decide per patient")
+    lost = set(patients) - set(patients[wanted])
+    if lost:
+        patient = next(patient for patient in patients if patient in lost)
+        raise PatientError(
+            f"patient {patient!r} has no recording of the tasks {list(tasks)}.",
+            remedy="Leave the patient out.",
+        )
+    return table[wanted], np.flatnonzero(wanted)
+
+
+def _usable(table: pd.DataFrame, transformed: Any, failures: set[Any]) -> TaskRecordings:
+    """Leave out the recordings that failed, with one warning that lists them."""
+    values = _vectors_or_images(table, transformed)
+    failed = failed_rows(values)
+    failed |= labelled(table, failures)  # an imputer behind the transformer may have filled them
+    patients = patient_ids(table)
+    if failed.any():
+        refuse_lost_patients(patients, failed)
+        warn_lost(table, patients, failed, "count as missing", stacklevel=5)
+        values = values[~failed]
+    table = table[~failed]
+    return TaskRecordings(
+        values, patients[~failed], table["task"].to_numpy(dtype=object), table["audio"].tolist()
+    )
+
+
+def _vectors_or_images(table: pd.DataFrame, transformed: Any) -> np.ndarray:
+    values = transformed.toarray() if issparse(transformed) else np.asarray(transformed)
+    is_known = values.ndim == 2 or (values.ndim == 4 and values.shape[1] == 3)
+    if not is_known or values.dtype.kind not in "fiu" or len(values) != len(table):
+        raise ValueError(
+            "the transformer must make numeric feature vectors of shape (n_recordings, n_features) "
+            f"or images of shape (n_recordings, 3, height, width); for {len(table)} recordings it "
+            f"made shape {values.shape} and type {values.dtype}."
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = values.astype(np.float32, copy=False)
+        # Finite exactly if all of the row is: float64 cannot overflow over so few values.
+        sums = values.sum(axis=tuple(range(1, values.ndim)), dtype=np.float64)
+    spoilt = ~np.isfinite(sums) & ~failed_rows(values)
+    if spoilt.any():
+        raise ValueError(
+            f"the transformer's output has NaN or infinity inside rows "
+            f"{table.index[spoilt].tolist()}; begin with an imputer, or mend the recordings."
+        )
+    return values

@@ -1,0 +1,141 @@
+"""How much each task counts in a patient's decision: given, or learned out of fold."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from sklearn_dysarthria._utils.tasks import name_for_task
+from sklearn_dysarthria._utils.votes import winners
+from sklearn_dysarthria.exceptions import RecordingWarning, UnknownTaskError
+from sklearn_dysarthria.patients._recording_models import refuse_unused
+
+
+def weighted_means(means: np.ndarray, weights: np.ndarray, names: Iterable[Any]) -> np.ndarray:
+    """Average the tasks of each patient by their weights.
+
+    Parameters
+    ----------
+    means : ndarray of shape (n_patients, n_tasks, n_classes)
+        From `PatientVotes.task_means`.
+    weights : ndarray of shape (n_tasks,)
+        Weights, not negative.
+    names : iterable
+        Patients, for the warning.
+
+    Returns
+    -------
+    ndarray of shape (n_patients, n_classes)
+        Weighted means over the tasks that a patient has.  Where all of these weigh nothing they
+        count equally, with one warning.
+    """
+    present = ~np.isnan(means[:, :, 0])
+    effective = present * weights
+    weightless = effective.sum(axis=1) == 0
+    if weightless.any():
+        listed = [str(name) for name, lost in zip(names, weightless, strict=True) if lost]
+        warnings.warn(
+            f"{len(listed)} patients have only recordings of tasks with weight 0, which count "
+            f"equally for them: {', '.join(listed)}.",
+            RecordingWarning,
+            stacklevel=4,
+        )
+        effective[weightless] = present[weightless]
+    shares = effective / effective.sum(axis=1, keepdims=True)
+    return np.einsum("pt,ptc->pc", shares, np.where(present[:, :, None], means, 0.0))
+
+
+def check_task_weights(task_weights: Mapping[str, Any], tasks: Iterable[Any]) -> dict[str, float]:
+    """Return given weights as numbers, once it is certain that they fit the tasks.
+
+    Parameters
+    ----------
+    task_weights : mapping of str to float
+        Weight by task, or by group of tasks.
+    tasks : iterable
+        Tasks of the training set.
+
+    Returns
+    -------
+    dict of str to float
+        The same.
+
+    Raises
+    ------
+    ValueError
+        A weight is no number, negative or infinite, or all are 0.
+    UnknownTaskError
+        A task has no weight, or a weight no task.
+    """
+    weights = {}
+    for name, weight in task_weights.items():
+        number = float(weight) if isinstance(weight, Real) else np.nan
+        if isinstance(weight, bool) or not 0 <= number < np.inf:
+            raise ValueError(f"task_weights[{name!r}]={weight!r} must be a number of 0 or more.")
+        weights[name] = number
+    if not any(weights.values()):
+        raise ValueError("task_weights must have a weight above 0.")
+    used = {_entry(task, weights) for task in tasks}
+    refuse_unused("task_weights", weights, used)
+    return weights
+
+
+def weight_of(task: Any, weights: Mapping[str, float]) -> float:
+    """Return the weight of a task or its group, or raise UnknownTaskError."""
+    return weights[_entry(task, weights)]
+
+
+def _entry(task: Any, weights: Mapping[str, float]) -> str:
+    name = name_for_task(task, weights)
+    if name is None:
+        raise UnknownTaskError(
+            f"task {task!r} has no weight; known are {sorted(weights)}.",
+            remedy="Leave its recordings out, or name it or its group in task_weights.",
+        )
+    return name
+
+
+def learn_task_weights(means: np.ndarray, codes: np.ndarray, order: list[Any]) -> dict[Any, float]:
+    """Weigh each task by how far its out-of-fold decisions are better than chance.
+
+    Parameters
+    ----------
+    means : ndarray of shape (n_patients, n_tasks, n_classes)
+        Out-of-fold scores from `PatientVotes.task_means`.
+    codes : ndarray of shape (n_patients,)
+        Position of each patient's class.
+    order : list
+        Tasks.
+
+    Returns
+    -------
+    dict
+        Weight by task, adding up to 1.  A task whose balanced accuracy over its patients does
+        not exceed chance weighs nothing; if that is all of them they weigh the same, with a
+        warning.
+    """
+    excess = np.array([_excess_over_chance(means[:, t], codes) for t in range(len(order))])
+    if not excess.any():
+        warnings.warn(
+            "No task decides better than chance on patients it was not trained on: all get the "
+            "same weight.",
+            UserWarning,
+            stacklevel=5,
+        )
+        excess = np.ones(len(order))
+    return dict(zip(order, (excess / excess.sum()).tolist(), strict=True))
+
+
+def _excess_over_chance(scores: np.ndarray, codes: np.ndarray) -> float:
+    recorded = ~np.isnan(scores[:, 0])
+    scores, codes = scores[recorded], codes[recorded]
+    if not len(codes):
+        return 0.0
+    correct = winners(scores, scores) == codes
+    classes = np.unique(codes)
+    recalls = [correct[codes == code].mean() for code in classes]
+    return max(0.0, float(np.mean(recalls)) - 1 / len(classes))
