@@ -185,6 +185,10 @@ class BandwidthWarning(UserWarning):
     """Some recordings hold nothing in part of the requested frequency band."""
 
 
+class LabelLeakWarning(UserWarning):
+    """A column that was asked for tells the label, or nearly so."""
+
+
 class SmallClassWarning(UserWarning):
     """A class has too few patients for its figures to mean much."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sklearn.impute import SimpleImputer
@@ -21,10 +22,21 @@ from sklearn_dysarthria.preprocessing import EnergyVAD
 SAND_BANDS = {"phonation": (50, 4000), "rhythm": (100, 6000)}
 """Frequency range in Hz by group of tasks, of the ConvNeXt entry to the SAND challenge."""
 
+SAND_OVERSAMPLING = {1: 21, 2: 5, 3: 2}
+"""How often that entry repeats the recordings of SAND's rare classes."""
+
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {
         "hyper_alexnet": {},
-        "convnext": {"images__n_mels": 256, "images__freq_ranges": SAND_BANDS},
+        "convnext": {
+            "images__n_mels": 256,
+            "images__freq_ranges": SAND_BANDS,
+            # How often and how far the entry flips, rotates and jitters is inferred.
+            "classify__horizontal_flip": 0.5,
+            "classify__vertical_flip": 0.5,
+            "classify__rotation": 10,
+            "classify__color_jitter": 0.2,
+        },
     },
     "quick": {
         "hyper_alexnet": {
@@ -138,19 +150,29 @@ def hyper_alexnet_pipeline(*, preset: str = "paper", cache: Any = None, **params
     return _configured(pipeline, "hyper_alexnet", preset, params)
 
 
-def sand_convnext_pipeline(*, preset: str = "paper", cache: Any = None, **params: Any) -> Pipeline:
+def sand_convnext_pipeline(
+    *,
+    preset: str = "paper",
+    oversample: str | Mapping[Any, int] | None = None,
+    cache: Any = None,
+    **params: Any,
+) -> Pipeline:
     """Build the ConvNeXt entry to the SAND challenge: energy VAD, banded images, ConvNeXt.
 
     Parameters
     ----------
     preset : {"paper", "quick"}, default="paper"
         ``"paper"`` is the published configuration (pretrained ConvNeXt-Base, 256 mel bands by
-        task, 75 epochs); ``"quick"`` the same system at a size for two processor cores, with a
-        small ConvNeXt from random weights.
+        task, SpecAugment, flips, rotation and jitter, 75 epochs); ``"quick"`` the same system at
+        a size for two processor cores, with a small ConvNeXt from random weights and SpecAugment
+        alone.
+    oversample : "sand", dict of label to int, or None, default=None
+        How often the recordings of a label are repeated in an epoch; ``"sand"`` is the entry's
+        ``{1: 21, 2: 5, 3: 2}``, for SAND's labels.
     cache : str, path or joblib.Memory, optional
         Folder that keeps the images.
     **params : dict
-        Passed to ``set_params``: ``classify__oversample={1: 21, 2: 5, 3: 2}``, …
+        Passed to ``set_params``: ``classify__variant="tiny"``, …
 
     Returns
     -------
@@ -161,6 +183,11 @@ def sand_convnext_pipeline(*, preset: str = "paper", cache: Any = None, **params
     -----
     The frequency ranges go by task: column ``task`` must name tasks of the groups ``phonation``
     and ``rhythm``, or ``images__freq_ranges`` be given.
+
+    References
+    ----------
+    J. M. Mboe, A. N. Farras, L. A. Nikmah, "ConvNeXt-Based Deep Learning Framework for ALS
+    Dysarthria Severity Classification", SAND challenge, ICASSP 2026.
     """
     pipeline = Pipeline(
         [
@@ -169,6 +196,12 @@ def sand_convnext_pipeline(*, preset: str = "paper", cache: Any = None, **params
             ("classify", ConvNeXtSeverityClassifier()),
         ]
     )
+    if isinstance(oversample, str):
+        if oversample != "sand":
+            raise ValueError(f"oversample={oversample!r} must be 'sand', a dict, or None.")
+        oversample = SAND_OVERSAMPLING
+    if oversample is not None:
+        params = {"classify__oversample": dict(oversample), **params}
     return _configured(pipeline, "convnext", preset, params)
 
 

@@ -1,3 +1,4 @@
+import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -9,7 +10,7 @@ from sklearn_dysarthria import (
     make_dysarthric_speech,
     sand_convnext_pipeline,
 )
-from sklearn_dysarthria.pipelines import PRESETS, SAND_BANDS
+from sklearn_dysarthria.pipelines import PRESETS, SAND_BANDS, SAND_OVERSAMPLING
 
 TINY = {"images__n_mels": 16, "images__image_size": 64, "images__sample_rate": 8000}
 TINY |= {"images__n_fft": 256, "images__hop_length": 128, "classify__max_epochs": 1}
@@ -80,3 +81,55 @@ def test_pipelines_do_not_share_settings():
     assert first["images"].n_mels == 64
     assert sand_convnext_pipeline()["images"].n_mels == 256
     assert repr(PRESETS) == before
+
+
+def test_the_sand_entrys_training():
+    entry = sand_convnext_pipeline(oversample="sand")["classify"].get_params()
+    assert entry["oversample"] == SAND_OVERSAMPLING == {1: 21, 2: 5, 3: 2}
+    assert (entry["variant"], entry["loss"], entry["gamma"]) == ("base", "focal", 2.0)
+    assert (entry["optimizer"], entry["lr"], entry["weight_decay"]) == ("adamw", 1e-4, 0.01)
+    assert (entry["lr_schedule"], entry["max_epochs"], entry["batch_size"]) == ("cosine", 75, 16)
+    assert (entry["spec_augment"], entry["stochastic_depth"]) == (0.7, 0.1)
+    assert min(entry[n] for n in ("horizontal_flip", "vertical_flip", "rotation")) > 0
+    assert sand_convnext_pipeline(oversample={"ALS": 2})["classify"].oversample == {"ALS": 2}
+    assert sand_convnext_pipeline()["classify"].oversample is None
+    with pytest.raises(ValueError, match="oversample='SAND' must be 'sand'"):
+        sand_convnext_pipeline(oversample="SAND")
+
+
+@pytest.mark.parametrize("build", [hyper_alexnet_pipeline, sand_convnext_pipeline])
+def test_every_published_parameter_is_reachable_and_survives_cloning(build):
+    pipeline = build(preset="quick")
+    for name, value in pipeline.get_params().items():
+        if "__" in name:
+            pipeline.set_params(**{name: value})
+    assert clone(pipeline).get_params()["classify__lr"] == pipeline["classify"].lr
+
+
+@pytest.mark.parametrize("build", [hyper_alexnet_pipeline, sand_convnext_pipeline])
+def test_one_saved_pipeline_trains_and_predicts(build, speech, tmp_path):
+    """What is loaded makes the images that were trained on, and gives the same answers."""
+    X, y = speech
+    tiny = {**TINY, "images__fmax": 4000, "classify__random_state": 0}
+    if build is sand_convnext_pipeline:
+        tiny["images__freq_ranges"] = {"phonation": (50, 3000), "rhythm": (100, 3500)}
+    pipeline = build(preset="quick", **tiny)
+    seen = []
+
+    def watch(fit):
+        def spied(images, *args, **kwargs):
+            seen.append(images)
+            return fit(images, *args, **kwargs)
+
+        return spied
+
+    classifier = pipeline["classify"]
+    classifier.fit = watch(classifier.fit)
+    pipeline.fit(X, y)
+    del classifier.fit  # an attribute of this object only
+    joblib.dump(pipeline, tmp_path / "model.joblib")
+    loaded = joblib.load(tmp_path / "model.joblib")
+    np.testing.assert_array_equal(loaded[:-1].transform(X), seen[0])
+    np.testing.assert_array_equal(loaded.predict_proba(X), pipeline.predict_proba(X))
+    one_by_one = np.vstack([loaded.predict_proba(X.iloc[[i]]) for i in range(len(X))])
+    np.testing.assert_allclose(one_by_one, pipeline.predict_proba(X), atol=1e-5)

@@ -16,9 +16,8 @@ from sklearn.pipeline import Pipeline
 from tables import QUICK_IMAGES
 
 from sklearn_dysarthria import BackboneClassifier, EnergyVAD, LogMelDeltaImages
-from sklearn_dysarthria.pipelines import SAND_BANDS
+from sklearn_dysarthria.pipelines import SAND_BANDS, SAND_OVERSAMPLING
 
-OVERSAMPLE = {1: 21, 2: 5, 3: 2}
 SPLIT = (
     "published: one run on the official 247 training and 53 validation patients of SAND, best of "
     "75 epochs on these 53; here the last epoch counts"
@@ -83,7 +82,7 @@ def classifier(
         **TRAINING,
         "max_epochs": args.epochs or (75 if args.size == "paper" else 20),
         "lr": 1e-4 if args.size == "paper" else 1e-3,
-        "oversample": OVERSAMPLE if graded else None,
+        "oversample": SAND_OVERSAMPLING if graded else None,
         "random_state": args.seed,
         **network,
         **params,

@@ -71,7 +71,8 @@ class ConvNeXtSeverityClassifier(ImageClassifier):
 
     References
     ----------
-    .. [1] Speech Analysis for Neurodegenerative Diseases (SAND), ICASSP 2026 grand challenge.
+    .. [1] J. M. Mboe, A. N. Farras, L. A. Nikmah, "ConvNeXt-Based Deep Learning Framework for ALS
+       Dysarthria Severity Classification", SAND challenge, ICASSP 2026.
     .. [2] Z. Liu et al., "A ConvNet for the 2020s", CVPR 2022, arXiv:2201.03545.
     .. [3] T.-Y. Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017,
        arXiv:1708.02002.

@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 import typer
 
+from sklearn_dysarthria._utils.tasks import task_group
 from sklearn_dysarthria.cli._checks import did_you_mean, is_none
 from sklearn_dysarthria.cli._study import is_table_file
-from sklearn_dysarthria.features._bands import task_group
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf")
 DEFAULT_PATTERN = "{patient}_{task}"

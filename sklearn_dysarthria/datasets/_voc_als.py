@@ -32,7 +32,7 @@ from sklearn_dysarthria.datasets._workbook import (
     normalized,
     read_sheets,
 )
-from sklearn_dysarthria.exceptions import CorpusNotFoundError, RecordingError
+from sklearn_dysarthria.exceptions import CorpusNotFoundError, LabelLeakWarning, RecordingError
 
 _TARGETS = ("als", "dysarthria", "speech_item")
 _CATEGORY = ("Category", "Group", "Diagnosis")
@@ -275,7 +275,7 @@ def _warn_about_leaks(names: Sequence[str]) -> None:
             "metadata that tell the label: every healthy speaker has the same cell, or none, in "
             f"{', '.join(map(repr, names))}, and patients have not; do not hand them to a "
             "classifier.",
-            UserWarning,
+            LabelLeakWarning,
             stacklevel=3,
         )
 

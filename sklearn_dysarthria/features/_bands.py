@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Real
 from typing import Any
 
+from sklearn_dysarthria._utils.tasks import name_for_task
 from sklearn_dysarthria._waveform import _where
 from sklearn_dysarthria.exceptions import BandwidthWarning, RecordingError, UnknownTaskError
 from sklearn_dysarthria.recordings import as_table, describe_recording
-
-
-def task_group(task: str) -> str:
-    """Return the group of a task: its leading lower-case letters.
-
-    Parameters
-    ----------
-    task : str
-        Such as ``"phonationA"``.
-
-    Returns
-    -------
-    str
-        Such as ``"phonation"``.
-    """
-    match = re.match(r"[a-z_]+", task)
-    return match.group() if match else task
 
 
 def check_freq_ranges(freq_ranges: Mapping[str, Any] | None) -> dict[str, tuple[float, float]]:
@@ -88,10 +71,10 @@ def band_of(
     if freq_ranges is None:
         return default
     task = row.get("task")
-    for name in (task, task_group(task)) if isinstance(task, str) else ():
-        if name in freq_ranges:
-            low, high = freq_ranges[name]
-            return float(low), float(high)
+    name = name_for_task(task, freq_ranges)
+    if name is not None:
+        low, high = freq_ranges[name]
+        return float(low), float(high)
     raise UnknownTaskError(
         f"task {task!r} has no frequency range; known are {sorted(freq_ranges)}.",
         **_where(row),

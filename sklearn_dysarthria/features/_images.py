@@ -97,7 +97,8 @@ class LogMelDeltaImages(  # type: ignore[call-arg]
     ----------
     .. [1] L. Ilias, D. Askounis, "Recognition of Dysarthria in Amyotrophic Lateral Sclerosis
        patients using Hypernetworks", arXiv:2503.01892 (2025).
-    .. [2] Speech Analysis for Neurodegenerative Diseases (SAND), ICASSP 2026 grand challenge.
+    .. [2] J. M. Mboe, A. N. Farras, L. A. Nikmah, "ConvNeXt-Based Deep Learning Framework for ALS
+       Dysarthria Severity Classification", SAND challenge, ICASSP 2026.
 
     Examples
     --------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -98,8 +99,13 @@ class PatientFeaturesClassifier(MetaEstimatorMixin, PatientClassifier):
         self.tasks_ = sorted(set(column(table, "task", "to put tasks side by side")))
         transformer = clone(self.transformer)
         split_searches_by_patient(transformer)
-        self.transformer_ = transformer.fit(table, y)
-        features = self._patient_features(table)
+        # fit_transform, as a Pipeline does: some transformers treat training data differently.
+        if hasattr(transformer, "fit_transform"):
+            transformed = transformer.fit_transform(table, y)
+        else:
+            transformed = transformer.fit(table, y).transform(table)
+        self.transformer_ = transformer
+        features = self._patient_features(table, transformed)
         labels = label_of.reindex(features.index).to_numpy().astype(classes.dtype)
         classifier = clone(self.classifier)
         groups = groups_for_fit(classifier, features.index.to_numpy())
@@ -131,7 +137,7 @@ class PatientFeaturesClassifier(MetaEstimatorMixin, PatientClassifier):
         """
         check_is_fitted(self, "classifier_")
         table = as_table(X)
-        features = self._patient_features(table)
+        features = self._patient_features(table, self.transformer_.transform(table))
         self.training_patients_.warn_about(table, patient_ids(table))
         decided = pd.DataFrame(index=features.index)
         decided["prediction"] = self.classifier_.predict(features.to_numpy())
@@ -143,7 +149,7 @@ class PatientFeaturesClassifier(MetaEstimatorMixin, PatientClassifier):
             decided[self._score_columns()] = scores
         return decided
 
-    def _patient_features(self, table: pd.DataFrame) -> pd.DataFrame:
+    def _patient_features(self, table: pd.DataFrame, transformed: Any) -> pd.DataFrame:
         patients = patient_ids(table, "to decide per patient")
         tasks = column(table, "task", "to put tasks side by side")
         unknown = sorted(set(tasks) - set(self.tasks_))
@@ -153,7 +159,7 @@ class PatientFeaturesClassifier(MetaEstimatorMixin, PatientClassifier):
                 RecordingWarning,
                 stacklevel=4,
             )
-        values = pd.DataFrame(np.asarray(self.transformer_.transform(table), dtype=np.float64))
+        values = pd.DataFrame(np.asarray(transformed, dtype=np.float64))
         failed = failed_rows(values)
         if failed.any():
             consequence = "are missing from their patient's features"

@@ -163,28 +163,44 @@ def fit_models(
         rows = np.flatnonzero(keys == key)
         if not len(rows):
             continue
+        chosen = _rows_of(rows, table, y, patients)
+        if _resamples(model):
+            # imbalanced-learn's over-samplers append copies and number all rows anew: only
+            # positions still tell which of the first ones failed.
+            chosen = (chosen[0].reset_index(drop=True), *chosen[1:])
         with noted_failures() as failed_labels:
-            fitted[key] = _fit(model, table, y, patients, rows)
-        lost = labelled(table.iloc[rows], failed_labels)
+            fitted[key] = _fit(model, *chosen)
+        lost = labelled(chosen[0], failed_labels)
         failed[rows] = lost
         if lost.any() and not lost.all() and _searches(model):
             # A search scores rows, and has no score for a row without a recording: once more,
             # without them.
-            fitted[key] = _fit(model, table, y, patients, rows[~lost])
+            fitted[key] = _fit(model, *_rows_of(rows[~lost], table, y, patients))
     return fitted, failed
 
 
-def _fit(model: Any, table: pd.DataFrame, y: Any, patients: np.ndarray, rows: np.ndarray) -> Any:
-    if len(rows) < len(table):
-        table, y, patients = table.iloc[rows], _safe_indexing(y, rows), patients[rows]
+def _rows_of(rows: np.ndarray, table: pd.DataFrame, y: Any, patients: np.ndarray) -> Any:
+    if len(rows) == len(table):
+        return table, y, patients
+    return table.iloc[rows], _safe_indexing(y, rows), patients[rows]
+
+
+def _fit(model: Any, table: pd.DataFrame, y: Any, patients: np.ndarray) -> Any:
     model = clone(model)
     split_searches_by_patient(model, stacklevel=5)
     return model.fit(table, y, **groups_for_fit(model, patients))
 
 
 def _searches(estimator: Any) -> bool:
-    parts = [estimator, *estimator.get_params(deep=True).values()]
-    return any(isinstance(part, BaseSearchCV) for part in parts)
+    return any(isinstance(part, BaseSearchCV) for part in _parts(estimator))
+
+
+def _resamples(estimator: Any) -> bool:
+    return any(hasattr(part, "fit_resample") for part in _parts(estimator))
+
+
+def _parts(estimator: Any) -> list[Any]:
+    return [estimator, *estimator.get_params(deep=True).values()]
 
 
 def common_score_method(models: Models) -> str | None:

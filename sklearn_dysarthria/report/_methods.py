@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_dysarthria._utils.tasks import task_group
 from sklearn_dysarthria.exceptions import BandwidthWarning
-from sklearn_dysarthria.features._bands import task_group
 from sklearn_dysarthria.patients import PatientVotingClassifier
 from sklearn_dysarthria.patients._base import PatientClassifier
 from sklearn_dysarthria.pipelines import (

@@ -12,6 +12,7 @@ from sklearn_dysarthria import StratifiedPatientKFold, check_recordings, egemaps
 from sklearn_dysarthria.datasets import load_voc_als
 from sklearn_dysarthria.exceptions import (
     CorpusNotFoundError,
+    LabelLeakWarning,
     MissingColumnError,
     RecordingError,
     RecordingWarning,
@@ -109,7 +110,7 @@ def test_metadata_by_name_with_a_warning_for_those_that_leak(voc_als_home):
     assert list(X.columns[6:]) == ["HNR_A", "Cantagallo_Questionnaire"]
     assert X["HNR_A"].tolist()[:9] == [20.5] * 8 + [22.1]
     with pytest.warns(
-        UserWarning, match="tell the label: .* in 'FVC%', 'OnsetRegion', and"
+        LabelLeakWarning, match="tell the label: .* in 'FVC%', 'OnsetRegion', and"
     ) as told:
         X, _ = load_voc_als(
             voc_als_home, metadata=["FVC%", "HNR_A", "onset region"], return_X_y=True

@@ -10,6 +10,7 @@ import pytest
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dysarthria import LogMelDeltaImages
+from sklearn_dysarthria._utils.tasks import task_group
 from sklearn_dysarthria.exceptions import (
     BandwidthWarning,
     MissingColumnError,
@@ -18,7 +19,6 @@ from sklearn_dysarthria.exceptions import (
     TooShortAudioError,
     UnknownTaskError,
 )
-from sklearn_dysarthria.features._bands import task_group
 from sklearn_dysarthria.features._images import IMAGENET_MEAN, IMAGENET_STD, _normalized
 
 SMALL = {"sample_rate": 8000, "n_fft": 256, "hop_length": 128, "n_mels": 24, "image_size": 16}

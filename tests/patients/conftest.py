@@ -44,3 +44,16 @@ def routing(request):
 
     with sklearn.config_context(enable_metadata_routing=request.param):
         yield request.param
+
+
+@pytest.fixture
+def tasks(cohort):
+    """The cohort with tasks in two groups."""
+
+    names = ["phonationA", "phonationE", "rhythmPA"]
+
+    def make(**arguments):
+        X, y = cohort(**{"n_patients": 30, "max_recordings": 5} | arguments)
+        return X.replace({"task": dict(zip("abc", names, strict=True))}).reset_index(drop=True), y
+
+    return make

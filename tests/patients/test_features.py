@@ -145,3 +145,17 @@ def test_scikit_learn_contract(cohort):
     again = pickle.loads(pickle.dumps(copy))
     assert (again.decision_function(X) == copy.decision_function(X)).all()
     assert "PatientFeaturesClassifier" in copy._repr_html_()
+
+
+class Noted(Columns):
+    """Different on training data, as target encoding and training noise are."""
+
+    def fit_transform(self, X, y=None):
+        return self.transform(X) + 100
+
+
+def test_the_transformer_may_treat_training_data_differently(cohort):
+    X, y = cohort(seed=0, labels=["HC", "ALS"], max_recordings=4)
+    model = PatientFeaturesClassifier(Noted(), Remember()).fit(X, y)
+    model.predict(X)
+    np.testing.assert_allclose(model.classifier_.X_, model.classifier_.asked_ + 100)

@@ -1,13 +1,15 @@
 import pickle
 import warnings
 
+import imblearn.pipeline
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from imblearn.over_sampling import RandomOverSampler
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
@@ -16,7 +18,13 @@ from sklearn.svm import SVC
 from sklearn.utils import estimator_html_repr
 
 from sklearn_dysarthria import PatientVotingClassifier, SkipFailedRows
-from sklearn_dysarthria.exceptions import MissingColumnError, PatientError, RecordingWarning
+from sklearn_dysarthria.exceptions import (
+    MissingColumnError,
+    PatientError,
+    RecordingError,
+    RecordingWarning,
+)
+from sklearn_dysarthria.recordings import map_recordings
 
 
 class Oracle(ClassifierMixin, BaseEstimator):
@@ -337,3 +345,38 @@ def test_scikit_learn_contract(cohort, on_features, tmp_path):
     joblib.dump(copy, tmp_path / "model")
     assert (joblib.load(tmp_path / "model").predict_proba(X) == expected).all()
     assert X.equals(cohort()[0])
+
+
+class Listener(TransformerMixin, BaseEstimator):
+    """Turns recordings into two numbers; some cannot be used."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def fit_transform(self, X, y=None):
+        return self.transform(X)
+
+    def transform(self, X):
+        rows = map_recordings(self.listen, X, on_error="nan")
+        return np.array([[np.nan] * 2 if row is None else row for row in rows])
+
+    @staticmethod
+    def listen(row):
+        if np.isnan(row["f0"]):
+            raise RecordingError("cannot be heard", remedy="none")
+        return row["f0"], row["f1"]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn_dysarthria.exceptions.RecordingWarning")
+def test_failed_recordings_behind_a_sampler_that_numbers_rows_anew(cohort):
+    X, y = cohort(seed=0, labels=["HC", "ALS"], max_recordings=3, n_patients=20)
+    # Labels that are positions of other rows, as those of a training fold are.
+    X.index = np.random.default_rng(0).permutation(len(X))
+    patients = X["patient"].to_numpy()
+    several = [p for p in dict.fromkeys(patients) if (patients == p).sum() > 1]
+    X.iloc[[np.flatnonzero(patients == p)[0] for p in several], X.columns.get_loc("f0")] = np.nan
+    pipeline = imblearn.pipeline.make_pipeline(
+        RandomOverSampler(random_state=0), Listener(), SkipFailedRows(LogisticRegression())
+    )
+    model = PatientVotingClassifier(pipeline).fit(X, y)
+    assert len(model.predict_patients(X)) == len(dict.fromkeys(patients))
