@@ -55,12 +55,13 @@ pd.DataFrame(
 # ---------------------------------
 #
 # ``preset="quick"`` is the same with small images and a small network from random weights.  Any
-# parameter goes in by name; the challenge entry repeated its rare classes like this:
+# parameter goes in by name.  ``oversample="sand"`` repeats SAND's rare classes as the entry did,
+# and a dict those of any other corpus:
 
 X, y = make_dysarthric_speech(n_patients=24, classes=[5, 4, 3], difficulty="easy", random_state=0)
 entry = sand_convnext_pipeline(
     preset="quick",
-    classify__oversample={3: 2},
+    oversample={3: 2},
     classify__max_epochs=10,
     classify__random_state=0,
 )

@@ -57,8 +57,9 @@ class SpecAugment(Augmentation):
     Notes
     -----
     Two masks of each kind are the paper's "LD" policy.  Its masks are wider, up to a third of its
-    80 mel channels.  Narrower ones, their widths as shares of the image, and ``probability`` are
-    inferred: sustained vowels and syllable repetitions are short.
+    80 mel channels.  Narrower ones, with widths that are shares of the image, are inferred:
+    sustained vowels and syllable repetitions are short.  ``probability`` is that of the ConvNeXt
+    entry to the SAND challenge.
 
     References
     ----------

@@ -179,11 +179,12 @@ class OrdinalNetwork(nn.Module):
     ----------
     network : torch.nn.Module
         The network.
-    thresholds : torch.Tensor of shape (n_classes - 1,)
-        Scores at which P(y > k) is a half.
 
     Notes
     -----
+    Property ``thresholds``, of shape (n_classes - 1,), holds the scores at which P(y > k) is a
+    half.
+
     At first every class is as probable as the others for a score of 0, which is inferred.  A
     threshold is a single number: at the learning rate of a large network it would hardly move, and
     the probability of a class between two thresholds cannot grow beyond what their distance

@@ -107,7 +107,7 @@ class AddNoise(NoOutputContainer, RecordingTransformer, auto_wrap_output_keys=No
     probability : float, default=1.0
         Probability with which a recording gets any noise.
     training_only : bool, default=False
-        Whether :meth:`fit_transform` alone adds noise, and :meth:`transform` leaves recordings
+        Whether ``fit_transform`` alone adds noise, and ``transform`` leaves recordings
         as they are.
     random_state : int, RandomState or None, default=None
         With an integer, the noise of a recording depends on it and on the recording's samples
@@ -148,7 +148,7 @@ class AddNoise(NoOutputContainer, RecordingTransformer, auto_wrap_output_keys=No
     for a recording of 12 s at 22 050 Hz.  A cache of features is keyed by the samples, so that it
     keeps noisy and clean recordings apart.
 
-    Under ``training_only=True`` :meth:`fit_transform` and ``fit(X).transform(X)`` differ on
+    Under ``training_only=True`` ``fit_transform`` and ``fit(X).transform(X)`` differ on
     purpose, as for :class:`sklearn.preprocessing.TargetEncoder`: a Pipeline calls the former in
     training only.  There, several rows with one and the same recording, as an over-sampler
     before this step makes them, get different noise each.
