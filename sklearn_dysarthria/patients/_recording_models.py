@@ -18,6 +18,7 @@ from sklearn_dysarthria.exceptions import UnknownTaskError
 from sklearn_dysarthria.patients._base import score_method, scores_by_class
 from sklearn_dysarthria.patients._failed_recordings import labelled
 from sklearn_dysarthria.patients._leaks import split_searches_by_patient
+from sklearn_dysarthria.preprocessing import RecordingOverSampler
 from sklearn_dysarthria.recordings import column, noted_failures
 
 Models = dict[str | None, Any]
@@ -164,7 +165,7 @@ def fit_models(
         if not len(rows):
             continue
         chosen = _rows_of(rows, table, y, patients)
-        if _resamples(model):
+        if _numbers_rows_anew(model):
             # imbalanced-learn's over-samplers append copies and number all rows anew: only
             # positions still tell which of the first ones failed.
             chosen = (chosen[0].reset_index(drop=True), *chosen[1:])
@@ -195,8 +196,11 @@ def _searches(estimator: Any) -> bool:
     return any(isinstance(part, BaseSearchCV) for part in _parts(estimator))
 
 
-def _resamples(estimator: Any) -> bool:
-    return any(hasattr(part, "fit_resample") for part in _parts(estimator))
+def _numbers_rows_anew(estimator: Any) -> bool:
+    return any(
+        hasattr(part, "fit_resample") and not isinstance(part, RecordingOverSampler)
+        for part in _parts(estimator)
+    )
 
 
 def _parts(estimator: Any) -> list[Any]:
