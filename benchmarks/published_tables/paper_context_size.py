@@ -9,7 +9,7 @@ Also draws ``context_size.png``.
 
 import matplotlib.pyplot as plt
 from models import hyper_alexnet
-from tables import Row, load, options, run
+from tables import BINARY, Row, load, options, run
 
 from sklearn_dysarthria.nn import HyperAlexNetModule, count_parameters
 
@@ -17,7 +17,7 @@ SIZES = (32, 64, 128, 256)
 
 
 def main() -> None:
-    args = options(__doc__).parse_args()
+    args = options(__doc__, BINARY).parse_args()
     corpus = load(args, tasks=("rhythmPA", "rhythmTA"))
     names = {size: f"context of {size}" for size in SIZES}
     published = {128: "82.66 %"}
@@ -36,7 +36,6 @@ def main() -> None:
             + ", ".join(f"{size}: {n_head_parameters(size):,}" for size in SIZES),
             "published: VOC-ALS, pretrained AlexNet, 5 folds, 30 epochs",
             "here: folds of patients, one decision per patient",
-            "size quick: random weights, a quarter of AlexNet's channels, 64 × 64 images",
             "'not given': a size whose published figure we do not have",
         ],
     )

@@ -9,7 +9,7 @@
 
 from models import hyper_alexnet, images
 from sklearn.dummy import DummyClassifier
-from tables import QUICK_ALEXNET, Row, load, options, run
+from tables import BINARY, QUICK_ALEXNET, Row, load, options, run
 
 from sklearn_dysarthria import PatientVotingClassifier, TaskFusionClassifier
 
@@ -17,7 +17,7 @@ PUBLISHED = {"gmu": "77.21 %", "concat": "76.05 %", "attention": "not given", "f
 
 
 def main() -> None:
-    args = options(__doc__).parse_args()
+    args = options(__doc__, BINARY).parse_args()
     corpus = load(args, tasks=("rhythmPA", "rhythmTA"))
     tasks = sorted(corpus.X["task"].unique())
     rows = {f"fusion: {how}": Row(fused(how, args), said) for how, said in PUBLISHED.items()}
@@ -34,7 +34,7 @@ def main() -> None:
             "published: VOC-ALS, /pa/ and /ta/, pretrained AlexNet, 5 folds, 30 epochs; 82.66 % "
             "without fusion",
             f"here: {tasks[0]} and {tasks[1]}, folds of patients, one decision per patient",
-            "size quick: random weights, a quarter of AlexNet's channels, 64 × 64 images",
+            "'… alone': the other task has no weight; a patient without the task would be guessed",
             "'not given': a variant that we add, or whose published figure we do not have",
         ],
     )

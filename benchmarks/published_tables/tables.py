@@ -29,6 +29,10 @@ from sklearn_dysarthria.exceptions import SmallClassWarning
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "published_tables"
 PACKAGES = ("numpy", "scikit-learn", "torch", "torchvision", "skorch", "librosa", "opensmile")
 CORPORA = ("synthetic", "minsk2020", "voc_als", "sand")
+BINARY = ("synthetic", "minsk2020", "voc_als")
+"""Corpora of the hypernetwork paper's question, dysarthria (or ALS) or not."""
+GRADED = ("synthetic", "minsk2020", "sand")
+"""Corpora of the SAND tables; Minsk2020 has two classes where the others have five."""
 _BEGAN = time.perf_counter()
 METRICS = ("accuracy", "balanced accuracy", "macro-F1")
 
@@ -64,20 +68,20 @@ class Row:
     published: str = "not given"
 
 
-def options(doc: str, **defaults: Any) -> argparse.ArgumentParser:
+def options(doc: str, corpora: Sequence[str] = CORPORA) -> argparse.ArgumentParser:
     """Return the parser of the options that all scripts share.
 
     Parameters
     ----------
     doc : str
         Docstring of the script, shown by ``--help``.
-    **defaults : dict
-        Other default values than those below.
+    corpora : sequence of str
+        What may be asked for.
     """
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("corpus", choices=CORPORA)
+    parser.add_argument("corpus", choices=corpora)
     parser.add_argument(
         "--size",
         choices=("quick", "paper"),
@@ -94,7 +98,6 @@ def options(doc: str, **defaults: Any) -> argparse.ArgumentParser:
     parser.add_argument("--cache", help="folder that keeps features and images")
     parser.add_argument("--data-home", help="where corpora are kept")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
-    parser.set_defaults(**defaults)
     return parser
 
 
@@ -126,8 +129,6 @@ def load(
         X, y = datasets.fetch_minsk2020_als(data_home=args.data_home, return_X_y=True)
         return Corpus("minsk2020", X, np.asarray(y), "Minsk2020, ALS or healthy, /a/ and /i/")
     if args.corpus == "voc_als":
-        if severity:
-            raise SystemExit("VOC-ALS is not graded as SAND is; choose another corpus.")
         X, y = datasets.load_voc_als(args.data_home, return_X_y=True)
         description = "VOC-ALS, dysarthria (ALSFRS-R speech item below 4) or not"
     else:
@@ -196,7 +197,7 @@ def run(
     notes = [
         f"corpus: {corpus.description}",
         *(f"{name}: {result.settings[name]}" for name in ("patients", "cross-validation")),
-        f"size: {args.size}",
+        *described({name: row.model for name, row in rows.items()}),
         *differences,
         "intervals: 95 %, patient bootstrap of the out-of-fold decisions",
     ]
@@ -205,6 +206,50 @@ def run(
     write_command(folder)
     print(text)
     return figures
+
+
+def describe(model: Any) -> str:
+    """Tell with which network, images and training a model was made.
+
+    Parameters
+    ----------
+    model : estimator
+        A patient model of these tables.
+    """
+    # Of several models inside, by task, all but one are dummies.
+    params = model.get_params(deep=True)
+    said = []
+    for name, value in params.items():
+        last = name.rpartition("__")[2]
+        if last in _TOLD and (last not in _DEFAULTS or value != _DEFAULTS[last]):
+            said.append(f"{_TOLD[last]} {value}")
+    return ", ".join(dict.fromkeys(said)) or type(model).__name__
+
+
+def described(models: Mapping[str, Any]) -> list[str]:
+    """Return a line for each kind of model, with the names of those that are described alike."""
+    names: dict[str, list[str]] = {}
+    for name, model in models.items():
+        names.setdefault(describe(model), []).append(name)
+    return [f"here, {'; '.join(alike)}: {said}" for said, alike in names.items()]
+
+
+_TOLD = {
+    "image_size": "image size",
+    "n_mels": "mel bands",
+    "sample_rate": "resampled to (Hz)",
+    "backbone": "backbone",
+    "backbone_width": "width",
+    "width": "width",
+    "weights": "weights",
+    "optimizer": "optimiser",
+    "lr": "learning rate",
+    "max_epochs": "epochs",
+    "batch_size": "batch size",
+    "oversample": "oversampling",
+    "voting": "vote",
+}
+_DEFAULTS = {"width": 1.0, "backbone_width": 1.0, "oversample": None}
 
 
 def score(predictions: pd.DataFrame, seed: int) -> pd.DataFrame:
