@@ -59,7 +59,7 @@ for ax, (name, batch) in zip(axes.flat, shown.items(), strict=True):
     ax.set_axis_off()
 
 # %%
-# Masks hide some moments and some frequencies, as a cough or a closing door would.  A horizontal
+# Masks hide some moments and some frequencies under the mean of the image.  A horizontal
 # flip plays the recording backwards, so that a stop's burst comes after its vowel; a vertical one
 # puts the formants upside down; a rotation makes every steady tone glide.  No speaker can do that,
 # and whether it helps nevertheless is a matter of measurement.  :doc:`/models` says more of each.

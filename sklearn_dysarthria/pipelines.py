@@ -196,10 +196,10 @@ def sand_convnext_pipeline(
             ("classify", ConvNeXtSeverityClassifier()),
         ]
     )
-    if isinstance(oversample, str):
-        if oversample != "sand":
-            raise ValueError(f"oversample={oversample!r} must be 'sand', a dict, or None.")
+    if isinstance(oversample, str) and oversample == "sand":
         oversample = SAND_OVERSAMPLING
+    if not isinstance(oversample, Mapping | None):
+        raise ValueError(f"oversample={oversample!r} must be 'sand', a dict, or None.")
     if oversample is not None:
         params = {"classify__oversample": dict(oversample), **params}
     return _configured(pipeline, "convnext", preset, params)
@@ -208,4 +208,5 @@ def sand_convnext_pipeline(
 def _configured(pipeline: Pipeline, system: str, preset: str, params: dict[str, Any]) -> Pipeline:
     if preset not in PRESETS:
         raise ValueError(f"preset={preset!r} must be one of {sorted(PRESETS)}.")
-    return pipeline.set_params(**{**PRESETS[preset][system], **params})
+    # One after the other, so that a step given whole is not changed by the preset.
+    return pipeline.set_params(**PRESETS[preset][system]).set_params(**params)

@@ -4,6 +4,7 @@ import pytest
 from sklearn.base import clone
 
 from sklearn_dysarthria import (
+    LogMelDeltaImages,
     egemaps_svm_patient_model,
     egemaps_svm_pipeline,
     hyper_alexnet_pipeline,
@@ -133,3 +134,17 @@ def test_one_saved_pipeline_trains_and_predicts(build, speech, tmp_path):
     np.testing.assert_array_equal(loaded.predict_proba(X), pipeline.predict_proba(X))
     one_by_one = np.vstack([loaded.predict_proba(X.iloc[[i]]) for i in range(len(X))])
     np.testing.assert_allclose(one_by_one, pipeline.predict_proba(X), atol=1e-5)
+
+
+def test_a_step_given_whole_is_left_alone_by_the_preset():
+    images = LogMelDeltaImages(n_mels=17)
+    pipeline = hyper_alexnet_pipeline(preset="quick", images=images)
+    assert pipeline["images"] is images
+    assert images.n_mels == 17
+    assert pipeline["classify"].weights is None
+
+
+@pytest.mark.parametrize("oversample", [[1, 2], 3, "SAND"])
+def test_impossible_oversampling(oversample):
+    with pytest.raises(ValueError, match="must be 'sand', a dict, or None"):
+        sand_convnext_pipeline(oversample=oversample)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -38,13 +39,16 @@ def class_weights(
     Raises
     ------
     ValueError
-        A mapping names labels that are no classes.
+        A mapping names labels that are no classes, or gives one a weight that is not a finite
+        number of 0 or more.
 
     References
     ----------
     .. [1] Y. Cui et al., "Class-Balanced Loss Based on Effective Number of Samples", CVPR 2019,
        arXiv:1901.05555, equation 4.
     """
+    if isinstance(class_weight, Mapping):
+        return _given_weights(class_weight, classes)
     counts = np.bincount(codes, minlength=len(classes))
     present = counts > 0
     weights = np.ones(len(classes))
@@ -61,3 +65,17 @@ def class_weights(
         return weights
     weights[present] *= counts.sum() / (weights * counts).sum()
     return weights
+
+
+def _given_weights(given: Mapping[Any, float], classes: np.ndarray) -> np.ndarray:
+    # Not by scikit-learn, which takes text for a number where it reads as one.
+    known = classes.tolist()
+    for label, weight in given.items():
+        if label not in known:
+            raise ValueError(f"class_weight names {label!r}, which is not among {known}.")
+        is_number = isinstance(weight, Real) and not isinstance(weight, bool)
+        if not is_number or not math.isfinite(weight) or weight < 0:
+            raise ValueError(
+                f"class_weight[{label!r}]={weight!r} must be a finite number of 0 or more."
+            )
+    return np.array([given.get(label, 1.0) for label in known], dtype=np.float64)

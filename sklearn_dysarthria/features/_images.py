@@ -262,7 +262,8 @@ class LogMelDeltaImages(  # type: ignore[call-arg]
             raise ValueError(f"image_size={self.image_size!r} must be an int or (height, width).")
         if self.normalize == "imagenet" and len(self.channels) != 3:
             raise ValueError(
-                "normalize='imagenet' needs three channels; repeat one, or choose another."
+                f"normalize='imagenet' needs three channels, got {len(self.channels)}: repeat one, "
+                "as in ('static', 'static', 'delta'), or set normalize to 'recording' or None."
             )
         if self.representation == "mfcc" and self.n_mfcc > self.n_mels:
             raise ValueError(f"n_mfcc={self.n_mfcc} exceeds n_mels={self.n_mels}.")

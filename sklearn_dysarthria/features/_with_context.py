@@ -95,7 +95,7 @@ class ImagesWithContext(  # type: ignore[call-arg]
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit_transform(self, X, y=None):
-        """Fit both transformers and compute image and context, reading every recording once.
+        """Fit both transformers and compute image and context.
 
         Parameters
         ----------

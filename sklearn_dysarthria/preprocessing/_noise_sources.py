@@ -165,6 +165,8 @@ def noise_source(noise: Any, noise_sample_rate: float | None) -> NoiseSource:
 def _rows(part: Any, number: int, rate: float | None) -> list[tuple[str, dict[str, Any]]]:
     """Name one element of `noise`, and turn it into rows for `load_waveform`."""
     if isinstance(part, (str, os.PathLike)):
+        if not os.fspath(part):
+            raise ValueError("noise is an empty path; '.' would be the current folder.")
         return [(repr(str(path)), {"audio": str(path)}) for path in _files(Path(part))]
     samples = np.asarray(part) if isinstance(part, np.ndarray) else None
     if samples is None or samples.ndim != 1 or samples.dtype.kind != "f":

@@ -59,8 +59,21 @@ def test_mean_over_the_rows_is_one_and_rarer_classes_weigh_no_less(kind, counts,
 
 def test_a_mapping_is_taken_as_it_is():
     assert_allclose(weights({"a": 4, "c": 0.5}), [4, 1, 0.5])
-    with pytest.raises(ValueError, match="not in class_weight"):
+    with pytest.raises(ValueError, match="class_weight names 'dead', which is not among"):
         weights({"a": 4, "dead": 1})
+
+
+@pytest.mark.parametrize("weight", [-1, np.nan, np.inf, "2", True, None])
+def test_impossible_weights(weight):
+    with pytest.raises(ValueError, match=r"class_weight\['a'\]=.* must be a finite number"):
+        weights({"a": weight})
+
+
+def test_grades_as_text_are_not_numbers():
+    classes = np.array(["1", "2"])
+    assert_allclose(class_weights({"1": 21}, classes, np.array([0, 1]), 0.9), [21, 1])
+    with pytest.raises(ValueError, match="class_weight names 1, which is not among"):
+        class_weights({1: 21}, classes, np.array([0, 1]), 0.9)
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "focal", "coral", "corn", "cumulative_link"])
