@@ -64,7 +64,7 @@ pd.DataFrame(
 # ----------------------------
 #
 # The networks below are the small ones of the table, or are made small: ``depth`` keeps
-# the first stages only, and ``width`` multiplies the channels.
+# the first stages only, of which a ConvNeXt's stem is one, and ``width`` multiplies the channels.
 
 X, y = make_dysarthric_speech(n_patients=16, difficulty="easy", random_state=0)
 cache = tempfile.TemporaryDirectory()
@@ -82,7 +82,7 @@ pipeline = Pipeline(
 )
 variants = {
     "small ConvNeXt": {},
-    "its first two stages": {"depth": 3},
+    "its stem and two groups": {"depth": 3},
     "twice as wide": {"width": 2.0},
     "MobileNet v3": {"backbone": "mobilenet_v3_small"},
     "narrow AlexNet": {"backbone": "alexnet", "width": 0.25},

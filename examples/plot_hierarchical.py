@@ -65,7 +65,7 @@ logistic = LogisticRegression(C=0.02, class_weight="balanced")
 
 
 def voted(classifier):
-    """EGeMAPS into a classifier, averaged over each patient's recordings."""
+    """EGeMAPS into a classifier, and a vote of each patient's recordings."""
     steps = [
         ("features", EGeMAPSFeatures(cache=cache.name)),
         ("scale", StandardScaler()),
@@ -136,9 +136,9 @@ found[["param_estimator__classify__threshold", "mean_test_score", "std_test_scor
 
 # %%
 # ``predict_proba`` gives P(healthy) and P(patient) · P(grade | patient).  Its largest entry need
-# not be the decision: a patient for certain, of an uncertain grade, may have no single entry above
-# that of healthy.  The vote above is ``"hard"`` for that reason; ``"soft"`` averages these
-# probabilities.
+# not be the decision: somebody who probably is a patient, of an uncertain grade, may have no single
+# entry above that of healthy.  The vote above counts the recordings' decisions; ``voting="soft"``
+# averages these probabilities and then asks the same two questions.
 
 search.best_estimator_.predict_patients(X).filter(regex="prediction|votes|proba").head().round(2)
 

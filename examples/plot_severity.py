@@ -51,6 +51,9 @@ print(pd.Series(y, index=X["patient"]).groupby(level=0).first().value_counts().s
 # the number of recordings (``"balanced"``), its square root, or the effective number of samples.
 # The same parameters are those of :class:`~sklearn_dysarthria.HyperAlexNetClassifier` and of the
 # other networks; features instead of images make this page fast.
+#
+# Networks with an ordinal loss answer with the median class, and so does the vote, on the mean of
+# the recordings' probabilities.
 
 cache = tempfile.TemporaryDirectory()
 published = PatientVotingClassifier(

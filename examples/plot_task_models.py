@@ -115,7 +115,7 @@ print(search.fit(X, y).best_params_)
 # ------------
 #
 # A screening may send the doubtful cases to an expert.  Below ``abstain_below``, the confidence
-# being the patient's largest probability (the share of votes after a hard vote), ``predict``
+# being the probability of the predicted class (its share of votes after a hard vote), ``predict``
 # answers ``abstain_label``.  ``predict_patients`` shows the decision, the confidence and whether
 # the model abstained.
 

@@ -91,7 +91,8 @@ def test_the_sand_entrys_training():
     assert (entry["optimizer"], entry["lr"], entry["weight_decay"]) == ("adamw", 1e-4, 0.01)
     assert (entry["lr_schedule"], entry["max_epochs"], entry["batch_size"]) == ("cosine", 75, 16)
     assert (entry["spec_augment"], entry["stochastic_depth"]) == (0.7, 0.1)
-    assert min(entry[n] for n in ("horizontal_flip", "vertical_flip", "rotation")) > 0
+    assert (entry["horizontal_flip"], entry["vertical_flip"], entry["rotation"]) == (0.3, 0.5, 10)
+    assert (entry["color_jitter"], entry["translation"]) == ((0.2, 0.2, 0.0), 0.1)
     assert sand_convnext_pipeline(oversample={"ALS": 2})["classify"].oversample == {"ALS": 2}
     assert sand_convnext_pipeline()["classify"].oversample is None
     with pytest.raises(ValueError, match="oversample='SAND' must be 'sand'"):

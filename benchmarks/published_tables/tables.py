@@ -221,6 +221,8 @@ def describe(model: Any) -> str:
     said = []
     for name, value in params.items():
         last = name.rpartition("__")[2]
+        if "vad__" in name:
+            continue
         if last in _TOLD and (last not in _DEFAULTS or value != _DEFAULTS[last]):
             said.append(f"{_TOLD[last]} {value}")
     return ", ".join(dict.fromkeys(said)) or type(model).__name__

@@ -99,10 +99,13 @@ class BackboneClassifier(ImageClassifier):
         class_weight_beta=0.999,
         oversample=None,
         spec_augment=0.0,
+        spec_augment_width=0.125,
+        spec_augment_masks=2,
         horizontal_flip=0.0,
         vertical_flip=0.0,
         rotation=0.0,
         color_jitter=0.0,
+        translation=0.0,
         mixup=0.0,
         cutmix=0.0,
         n_tta=1,
@@ -137,10 +140,13 @@ class BackboneClassifier(ImageClassifier):
         self.class_weight_beta = class_weight_beta
         self.oversample = oversample
         self.spec_augment = spec_augment
+        self.spec_augment_width = spec_augment_width
+        self.spec_augment_masks = spec_augment_masks
         self.horizontal_flip = horizontal_flip
         self.vertical_flip = vertical_flip
         self.rotation = rotation
         self.color_jitter = color_jitter
+        self.translation = translation
         self.mixup = mixup
         self.cutmix = cutmix
         self.n_tta = n_tta

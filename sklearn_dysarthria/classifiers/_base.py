@@ -32,6 +32,7 @@ from sklearn_dysarthria.classifiers._net import (
     EpochProgress,
     Rows,
     TrainingNet,
+    check_views,
     forget_training_state,
     keep_batch,
     learning_curves,
@@ -195,7 +196,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         """Raise for parameters that contradict each other, before anything is computed."""
         check_schedule(self.lr_schedule, self.warmup_epochs, self.max_epochs, self.early_stopping)
         criterion_for(self.loss, self.gamma, self.label_smoothing, None)
-        self._check_views(self._augmentation())
+        check_views(self.n_tta, self._augmentation())
 
     def _forget_fit(self) -> None:
         """Drop fitted attributes: no fit may leave traces of an earlier one, even if it fails."""
@@ -358,7 +359,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         rows, usable = self._rows(X)
         if not len(rows):
             return np.empty((0, len(self.classes_))), usable
-        self._check_views(self.net_.augment)
+        check_views(self.n_tta, self.net_.augment)
         views = [self.net_.forward(rows, training=False)]
         views += [self.net_.view_logits(rows, view) for view in range(1, self.n_tta)]
         logits = torch.stack(views).double()
@@ -371,13 +372,6 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
             )
         each = [self.net_.objective.probabilities(view) for view in logits]
         return torch.stack(each).mean(dim=0).numpy(), usable
-
-    def _check_views(self, augmentation: Augmentation | None) -> None:
-        if self.n_tta > 1 and augmentation is None:
-            raise ValueError(
-                f"n_tta={self.n_tta} averages over augmented views, and no augmentation of images "
-                "is on: switch on one of those of the classifier, or set n_tta=1."
-            )
 
     def _rows(self, X: Any) -> tuple[Rows, np.ndarray]:
         check_is_fitted(self, "net_")

@@ -65,6 +65,13 @@ class ConvNeXtSeverityClassifier(ImageClassifier):
 
     Notes
     -----
+    The entry's README states the network, loss, optimiser, schedule, oversampling and SpecAugment.
+    Its notebooks state how strong flips, rotation, jitter and shifts are, which
+    :func:`~sklearn_dysarthria.sand_convnext_pipeline` sets.  They differ from the README, and this
+    class keeps to the README, in erasing random rectangles where it says SpecAugment and in a
+    learning rate of 3e-4.  The class weights stay outside the focal loss's modulating factor, as
+    in [3]_; the notebooks' weights enter it.
+
     The challenge entry's published score is the best of its epochs on the test patients.  Here
     nothing but patients of the training fold is looked at; without `early_stopping` the last
     epoch counts.
@@ -116,10 +123,13 @@ class ConvNeXtSeverityClassifier(ImageClassifier):
         class_weight_beta=0.999,
         oversample=None,
         spec_augment=0.7,
+        spec_augment_width=0.125,
+        spec_augment_masks=2,
         horizontal_flip=0.0,
         vertical_flip=0.0,
         rotation=0.0,
         color_jitter=0.0,
+        translation=0.0,
         mixup=0.0,
         cutmix=0.0,
         n_tta=1,
@@ -153,10 +163,13 @@ class ConvNeXtSeverityClassifier(ImageClassifier):
         self.class_weight_beta = class_weight_beta
         self.oversample = oversample
         self.spec_augment = spec_augment
+        self.spec_augment_width = spec_augment_width
+        self.spec_augment_masks = spec_augment_masks
         self.horizontal_flip = horizontal_flip
         self.vertical_flip = vertical_flip
         self.rotation = rotation
         self.color_jitter = color_jitter
+        self.translation = translation
         self.mixup = mixup
         self.cutmix = cutmix
         self.n_tta = n_tta

@@ -18,6 +18,7 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_dysarthria._utils.decisions import DecisionRule, at_least, decide, decision_rule
 from sklearn_dysarthria._utils.routing import groups_for_fit
 from sklearn_dysarthria.classifiers._failed_rows import refuse_failed
 from sklearn_dysarthria.classifiers._labels import check_labels, check_patients
@@ -67,7 +68,9 @@ class HierarchicalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
     P(patient) · P(class | patient), in the order of `classes_`.  Its largest entry need not be
     the predicted class: with P(patient) = 0.6 spread evenly over four grades, healthy has the
     largest.  :class:`~sklearn_dysarthria.PatientVotingClassifier` counts the decisions with
-    ``voting="hard"`` and averages the probabilities with ``"soft"``.
+    ``voting="hard"``; with ``"soft"`` and ``"weighted"`` it averages the probabilities and decides
+    on the mean as here: 1 - P(healthy) against `threshold`, then the grader's rule on the
+    other classes.  :class:`~sklearn_dysarthria.SeedEnsembleClassifier` does the same.
 
     A detector without ``predict_proba`` decides by its own ``predict``, and `threshold` must stay
     at 0.5; there is no ``predict_proba`` then.
@@ -122,8 +125,8 @@ class HierarchicalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
         Raises
         ------
         ValueError
-            `healthy` is not among the labels, or all there is; a `threshold` other than 0.5 for
-            a detector without ``predict_proba``.
+            `healthy` is not among the labels (True is not 1), or all there is; a `threshold` other
+            than 0.5 for a detector without ``predict_proba``.
         """
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)
@@ -132,7 +135,9 @@ class HierarchicalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
         if groups is not None:
             groups = check_patients(groups)
         classes = np.unique(y)
-        if self.healthy not in classes.tolist():
+        # True would pass for 1.
+        same_kind = isinstance(self.healthy, (bool, np.bool_)) == (classes.dtype.kind == "b")
+        if self.healthy not in classes.tolist() or not same_kind:
             raise ValueError(
                 f"healthy={self.healthy!r} is not among the labels {classes.tolist()}."
             )
@@ -199,7 +204,7 @@ class HierarchicalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
             return np.asarray(self.detector_.predict(X)) == 1
         of_patient = self._probability_of_patient(X)
         refuse_failed(np.isnan(of_patient), "predict")
-        return of_patient >= self.threshold
+        return at_least(of_patient, self.threshold)
 
     def _probability_of_patient(self, X: Any) -> np.ndarray:
         probabilities = np.asarray(self.detector_.predict_proba(X), dtype=np.float64)
@@ -233,6 +238,26 @@ class HierarchicalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
         # No recording, no answer, whichever part noticed.
         out[np.isnan(out).any(axis=1)] = np.nan
         return out
+
+    def _decision_rule(self) -> DecisionRule | None:
+        if not _gives_probabilities(self):
+            return None
+        healthy, threshold = self.healthy, self.threshold
+        graders_rule = None if self.grader_ is None else decision_rule(self.grader_)
+
+        def decide_in_turn(probabilities: np.ndarray, classes: np.ndarray) -> np.ndarray:
+            is_healthy = classes == healthy
+            codes = np.repeat(np.flatnonzero(is_healthy), len(probabilities))
+            ill = at_least(1 - probabilities[:, is_healthy][:, 0], threshold)
+            graded = probabilities[np.ix_(ill, ~is_healthy)]
+            total = graded.sum(axis=1, keepdims=True)
+            # With threshold=0 the grades may be impossible, all of them alike.
+            graded = np.divide(graded, total, out=np.zeros_like(graded), where=total > 0)
+            grades = decide(graders_rule, graded, classes[~is_healthy])
+            codes[ill] = np.flatnonzero(~is_healthy)[grades]
+            return codes
+
+        return DecisionRule(("healthy first", healthy, threshold, graders_rule), decide_in_turn)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

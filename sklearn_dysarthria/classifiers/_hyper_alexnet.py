@@ -65,9 +65,10 @@ class HyperAlexNetClassifier(ImageClassifier):
     optimizer : {"adam", "adamw", "sgd", "rmsprop"}, default="adam"
         Inferred.
     lr : float, default=1e-4
-        Learning rate, the largest of `lr_schedule` (inferred).
+        Learning rate, the upper limit of `lr_schedule` (inferred).
     batch_size : int, default=16
-        Images per step (inferred).
+        Images per step (inferred).  With a backbone that has batch normalisation, where the last
+        batch of an epoch would be a single image, the next larger size that leaves none is taken.
 
     Attributes
     ----------
@@ -151,10 +152,13 @@ class HyperAlexNetClassifier(ImageClassifier):
         class_weight_beta=0.999,
         oversample=None,
         spec_augment=0.0,
+        spec_augment_width=0.125,
+        spec_augment_masks=2,
         horizontal_flip=0.0,
         vertical_flip=0.0,
         rotation=0.0,
         color_jitter=0.0,
+        translation=0.0,
         mixup=0.0,
         cutmix=0.0,
         n_tta=1,
@@ -194,10 +198,13 @@ class HyperAlexNetClassifier(ImageClassifier):
         self.class_weight_beta = class_weight_beta
         self.oversample = oversample
         self.spec_augment = spec_augment
+        self.spec_augment_width = spec_augment_width
+        self.spec_augment_masks = spec_augment_masks
         self.horizontal_flip = horizontal_flip
         self.vertical_flip = vertical_flip
         self.rotation = rotation
         self.color_jitter = color_jitter
+        self.translation = translation
         self.mixup = mixup
         self.cutmix = cutmix
         self.n_tta = n_tta

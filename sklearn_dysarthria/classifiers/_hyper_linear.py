@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
@@ -16,6 +16,7 @@ from sklearn_dysarthria.classifiers._failed_rows import failed_rows
 from sklearn_dysarthria.classifiers._hyper_alexnet import context_spread, draws_contexts
 from sklearn_dysarthria.classifiers._shared_parameters import document_shared_parameters
 from sklearn_dysarthria.nn import HyperClassifierModule
+from sklearn_dysarthria.nn._hyper import HEADS
 
 
 class DoublePrecision(HyperClassifierModule):
@@ -37,6 +38,9 @@ class HyperLinearClassifier(TorchClassifier):
 
     Parameters
     ----------
+    head : {"hyper", "dense"}, default="hyper"
+        ``"dense"`` is the ablation with an ordinary linear layer, trained in the same way: a
+        logistic regression by gradient descent.
     context_dim : int, default=128
         Size of the noise.
     hidden_dim : int, default=512
@@ -55,7 +59,8 @@ class HyperLinearClassifier(TorchClassifier):
     n_iter_ : int
         Epochs trained.
     n_parameters_ : int
-        Number of weights of the hypernetwork, and of the thresholds of an ordinal loss.
+        Number of weights of the hypernetwork or the linear layer, and of the thresholds of an
+        ordinal loss.
     n_head_parameters_ : int
         The same number: the network is nothing but a head.
     n_features_in_ : int
@@ -85,6 +90,7 @@ class HyperLinearClassifier(TorchClassifier):
     _parameter_constraints = {
         **TorchClassifier._parameter_constraints,
         **LOSS_CONSTRAINTS,
+        "head": [StrOptions(set(HEADS))],
         "context_dim": [Interval(Integral, 1, None, closed="left")],
         "hidden_dim": [Interval(Integral, 1, None, closed="left")],
         "n_hidden_layers": [Interval(Integral, 1, None, closed="left")],
@@ -96,6 +102,7 @@ class HyperLinearClassifier(TorchClassifier):
     def __init__(
         self,
         *,
+        head="hyper",
         context_dim=128,
         hidden_dim=512,
         n_hidden_layers=1,
@@ -121,6 +128,7 @@ class HyperLinearClassifier(TorchClassifier):
         random_state=None,
         verbose=0,
     ):
+        self.head = head
         self.context_dim = context_dim
         self.hidden_dim = hidden_dim
         self.n_hidden_layers = n_hidden_layers
@@ -168,6 +176,7 @@ class HyperLinearClassifier(TorchClassifier):
             "n_hidden_layers": self.n_hidden_layers,
             "n_contexts": self.n_contexts,
             "context_seed": seed,
+            "head": self.head,
         }
 
     @available_if(draws_contexts)

@@ -28,10 +28,13 @@ class ImageClassifier(TorchClassifier):
         "freeze": [Interval(Integral, 0, None, closed="left"), StrOptions({"all"}), None],
         "oversample": [Mapping, None],
         "spec_augment": [Interval(Real, 0, 1, closed="both")],
+        "spec_augment_width": [Interval(Real, 0, 1, closed="right")],
+        "spec_augment_masks": [Interval(Integral, 1, None, closed="left")],
         "horizontal_flip": [Interval(Real, 0, 1, closed="both")],
         "vertical_flip": [Interval(Real, 0, 1, closed="both")],
         "rotation": [Interval(Real, 0, 180, closed="both")],
-        "color_jitter": [Interval(Real, 0, 1, closed="both")],
+        "color_jitter": [Interval(Real, 0, 1, closed="both"), tuple, list],
+        "translation": [Interval(Real, 0, 1, closed="both")],
         "mixup": [Interval(Real, 0, None, closed="left")],
         "cutmix": [Interval(Real, 0, None, closed="left")],
         "n_tta": [Interval(Integral, 1, None, closed="left")],
@@ -71,14 +74,25 @@ class ImageClassifier(TorchClassifier):
 
     def _augmentation(self) -> Augmentation | None:
         augmentations: list[Augmentation] = []
-        if self.horizontal_flip or self.vertical_flip or self.rotation or self.color_jitter:
+        image_augment = ImageAugment(
+            self.horizontal_flip,
+            self.vertical_flip,
+            self.rotation,
+            self.color_jitter,
+            self.translation,
+        )
+        if not image_augment.is_off:
+            augmentations.append(image_augment)
+        if self.spec_augment:  # last, so that no mask is turned or moved
             augmentations.append(
-                ImageAugment(
-                    self.horizontal_flip, self.vertical_flip, self.rotation, self.color_jitter
+                SpecAugment(
+                    self.spec_augment,
+                    self.spec_augment_width,
+                    self.spec_augment_width,
+                    self.spec_augment_masks,
+                    self.spec_augment_masks,
                 )
             )
-        if self.spec_augment:  # last, so that no mask is turned or moved
-            augmentations.append(SpecAugment(probability=self.spec_augment))
         return AugmentChain(*augmentations) if augmentations else None
 
     def _mixing(self) -> BatchMixing | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -35,18 +35,25 @@ def check_labels(y: Any) -> np.ndarray:
     if not isinstance(y, np.ndarray) or y.dtype.kind == "O":
         # Before any conversion, which would turn NaN among strings into the label "nan".
         _refuse_missing(y, "y", ValueError)
+    if isinstance(y, (list, tuple)) and len({isinstance(label, str) for label in y}) > 1:
+        # numpy would make strings of all of them.
+        _refuse_several_types(y)
     y = _check_y(y, multi_output=False)
     if y.dtype.kind == "O":
         if all(isinstance(label, Real) for label in y):
             y = np.array(y.tolist())
         elif not all(isinstance(label, str) for label in y):
-            types = sorted({type(label).__name__ for label in y})
-            raise ValueError(
-                f"Unknown label type: y holds objects of type {', '.join(types)}; labels must be "
-                "all numbers or all strings."
-            )
+            _refuse_several_types(y)
     check_classification_targets(y)
     return y
+
+
+def _refuse_several_types(y: Any) -> NoReturn:
+    types = sorted({type(label).__name__ for label in y})
+    raise ValueError(
+        f"Unknown label type: y holds objects of type {', '.join(types)}; labels must be all "
+        "numbers or all strings."
+    )
 
 
 def check_patients(groups: Any) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch.utils.data import Dataset
 from sklearn_dysarthria.classifiers._objectives import Objective
 from sklearn_dysarthria.nn import count_parameters
 from sklearn_dysarthria.nn._augment import Augmentation
+from sklearn_dysarthria.nn._batch_norm import lone_sample, normalises_batches, without_batch_of_one
 from sklearn_dysarthria.nn._mixing import BatchMixing, MixedTarget
 from sklearn_dysarthria.nn._ordinal import OrdinalNetwork
 
@@ -139,7 +141,23 @@ class TrainingNet(NeuralNetClassifier):
             inputs["X"] = self.augment(inputs["X"])
         if self.mixing is not None:
             inputs, labels = self.mixing(inputs, labels)
-        return super().train_step_single((inputs, labels), **fit_params)
+        try:
+            return super().train_step_single((inputs, labels), **fit_params)
+        except ValueError as error:
+            if not lone_sample(error):
+                raise
+            raise ValueError(
+                "The network has batch normalisation, which needs at least two samples per step "
+                f"at this image size: raise batch_size={self.batch_size}."
+            ) from error
+
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        """Iterate in batches; in training, batch normalisation never gets a batch of one."""
+        if not training or not normalises_batches(self.module_):
+            return super().get_iterator(dataset, training=training)
+        size = without_batch_of_one(self.batch_size, len(dataset))
+        arguments = self.get_params_for("iterator_train")
+        return self.iterator_train(dataset, batch_size=size, **arguments)
 
     def get_loss(self, y_pred: Any, y_true: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Compute the loss; of mixed samples, that of both labels by their shares."""
@@ -242,11 +260,39 @@ class EpochProgress(Callback):
         del self.bar_  # an open terminal does not pickle
 
 
+def check_views(n_tta: Any, augmentation: Augmentation | None) -> None:
+    """Raise ValueError for a number of views that there cannot be.
+
+    It is looked at before training, and again before each prediction, since it may be changed.
+    """
+    if isinstance(n_tta, bool) or not isinstance(n_tta, Integral) or int(n_tta) < 1:
+        raise ValueError(f"n_tta={n_tta!r} must be an integer of 1 or more.")
+    if int(n_tta) > 1 and augmentation is None:
+        raise ValueError(
+            f"n_tta={n_tta} averages over augmented views, and no augmentation of images is on: "
+            "switch on one of those of the classifier, or set n_tta=1."
+        )
+
+
 def resolve_device(device: str) -> str:
-    """Return the torch device to use: ``"auto"`` is the GPU where there is one."""
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """Return the torch device to use: ``"auto"`` is the GPU where there is one.
+
+    Raises
+    ------
+    ValueError
+        Torch does not know the device, or it is not there.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"device={device!r} cannot be used ({reason}): give 'auto', 'cpu', or a device that "
+            "torch finds here, such as 'cuda:0'."
+        ) from error
+    return device
 
 
 def resolve_autocast(mixed_precision: bool | str, device: str) -> torch.dtype | None:

@@ -41,7 +41,8 @@ def torch_scheduler(
     schedule : str or None
         One of `SCHEDULES`; None has no scheduler.
     optimizer : torch.optim.Optimizer
-        Its learning rate is the largest there will be.
+        Its learning rate is the upper limit of the schedule; ``"one_cycle"`` reaches it
+        only where its peak does not fall between two epochs.
     n_epochs : int
         Epochs that the schedule is spread over.
     patience : int

@@ -19,6 +19,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_dysarthria._utils.decisions import DecisionRule, common_rule, decide
 from sklearn_dysarthria._utils.routing import groups_for_fit
 from sklearn_dysarthria._utils.votes import winners
 from sklearn_dysarthria.classifiers._failed_rows import refuse_failed
@@ -46,8 +47,11 @@ class SeedEnsembleClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
     n_estimators : int, default=5
         Number of members.
     voting : {"soft", "hard"}, default="soft"
-        ``"soft"`` predicts the class with the largest mean probability, ``"hard"`` the class
-        that most members predict.
+        ``"soft"`` decides on the mean probabilities, by the members' own rule if they have one:
+        the median class with an ordinal loss, P(healthy) first for
+        :class:`~sklearn_dysarthria.HierarchicalClassifier`, otherwise, or where members differ
+        (thresholds found by a search), the largest.  ``"hard"`` predicts the class that most
+        members predict.
     random_state : int, RandomState or None, default=None
         Seed of the members' seeds.
     n_jobs : int, optional
@@ -174,10 +178,13 @@ class SeedEnsembleClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
             ties = self.predict_proba(X)
             refuse_failed(np.isnan(ties).any(axis=1), "predict")
             if self.voting == "soft":
-                return self.classes_[winners(ties, ties)]
+                return self.classes_[decide(self._decision_rule(), ties, self.classes_)]
         answers = [np.searchsorted(self.classes_, m.predict(X)) for m in self.estimators_]
         votes = np.eye(len(self.classes_))[np.array(answers)].sum(axis=0)
         return self.classes_[winners(votes, votes if ties is None else ties)]
+
+    def _decision_rule(self) -> DecisionRule | None:
+        return common_rule(self.estimators_) if self.voting == "soft" else None
 
     @available_if(_gives_probabilities)
     def predict_proba(self, X):

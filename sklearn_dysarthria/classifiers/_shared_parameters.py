@@ -52,8 +52,18 @@ SHARED_PARAMETERS: dict[str, tuple[str, str]] = {
     ),
     "spec_augment": (
         "float",
-        "Probability with which a training image is masked in time and frequency, as by dropouts\n"
-        "and missing bands.",
+        "Probability with which a training image is masked in time and frequency.  Masks hold the\n"
+        "channel's mean, a steady energy of middle level: what was there is hidden, but it is not\n"
+        "silence.",
+    ),
+    "spec_augment_width": (
+        "float",
+        "Largest width of a mask of `spec_augment`, as a share of the image's height and width\n"
+        "(inferred).",
+    ),
+    "spec_augment_masks": (
+        "int",
+        "Masks in time, and as many in frequency, of an image that `spec_augment` masks.",
     ),
     "horizontal_flip": (
         "float",
@@ -71,10 +81,18 @@ SHARED_PARAMETERS: dict[str, tuple[str, str]] = {
         "frequency: a steady pitch becomes a glide.",
     ),
     "color_jitter": (
+        "float or (float, float, float)",
+        "Largest relative change of brightness, contrast and saturation of training images, one\n"
+        "number for all or one for each.  Brightness and contrast stretch the dynamic range, from\n"
+        "the quietest pixel or about the mean, and cut off beyond the image's own extremes.\n"
+        "Neither is a gain, which adds a constant to decibels and vanishes from images relative\n"
+        "to their maximum.  Saturation mixes the static channel with Δ and ΔΔ.",
+    ),
+    "translation": (
         "float",
-        "Largest relative change of brightness (on a decibel image, a gain), contrast (its\n"
-        "dynamic range) and saturation (which mixes the static channel with Δ and ΔΔ) of training\n"
-        "images.",
+        "Largest shift of a training image, as a share of its height and width.  Along time that\n"
+        "is another onset, which is harmless; along frequency nearly another vocal tract and\n"
+        "pitch, but not quite, since a mel is not the same ratio of frequencies everywhere.",
     ),
     "mixup": (
         "float",
@@ -90,18 +108,21 @@ SHARED_PARAMETERS: dict[str, tuple[str, str]] = {
     "n_tta": (
         "int",
         "Views averaged at prediction: the image itself and ``n_tta - 1`` images augmented as in\n"
-        "training, without `mixup` and `cutmix`.  A view changes every image in the same way.",
+        "training, without `mixup` and `cutmix`.  A view changes every image in the same way, and\n"
+        "is drawn so that it is a change: flips of small probability are drawn again until one\n"
+        "flips, and `spec_augment` always masks.",
     ),
     "n_hidden_layers": ("int", "Hidden layers of the hypernetwork."),
     "optimizer": ('{"adam", "adamw", "sgd", "rmsprop"}', "Optimiser."),
-    "lr": ("float", "Learning rate, the largest of `lr_schedule`."),
+    "lr": ("float", "Learning rate, the upper limit of `lr_schedule`."),
     "momentum": ("float", 'Of ``optimizer="sgd"``.'),
     "weight_decay": ("float", "As torch's optimisers define it."),
     "lr_schedule": (
         '{"cosine", "linear", "step", "exponential", "one_cycle", "plateau"} or None',
         "How the rate changes from epoch to epoch over `max_epochs`: it falls to 0 along a cosine\n"
         "or a line, to a tenth after each third, by a constant factor to a hundredth in all,\n"
-        "rises from 1/25 and falls to nearly 0, or falls to a tenth when the loss on the inner\n"
+        "rises from 1/25 and falls to nearly 0 (torch's one cycle, read once an epoch: its peak,\n"
+        "`lr`, may lie between two epochs), or falls to a tenth when the loss on the inner\n"
         "validation patients has not fallen for more than half of `patience`, which needs\n"
         "`early_stopping`.",
     ),
@@ -110,7 +131,12 @@ SHARED_PARAMETERS: dict[str, tuple[str, str]] = {
         "Epochs in which the rate rises in equal steps before `lr_schedule` begins.",
     ),
     "max_epochs": ("int", "Passes over the training data."),
-    "batch_size": ("int", "Samples per step."),
+    "batch_size": (
+        "int",
+        "Samples per step.  A network with batch normalisation cannot learn from a single sample:\n"
+        "where the last batch of an epoch would be one, the next larger size that leaves none is\n"
+        "taken.",
+    ),
     "early_stopping": (
         "bool",
         "Hold out `validation_fraction` of the training patients, stop when their loss has not\n"

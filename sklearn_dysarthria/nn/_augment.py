@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from sklearn_dysarthria._utils.torch_stack import require_torchaudio
 
+_MOST_DRAWS = 10_000
+
+Draw = TypeVar("Draw")
+
 
 class Augmentation(nn.Module):
     """Base of what changes training images, and views of images at prediction."""
 
     @abstractmethod
-    def same_for_all(self, images: Tensor) -> Tensor:
+    def same_for_all(self, images: Tensor, *, must_change: bool = True) -> Tensor:
         """Augment all samples alike, by one draw, in whichever mode.
 
         Parameters
         ----------
         images : torch.Tensor of shape (n_samples, n_channels, height, width)
             Images.
+        must_change : bool, default=True
+            Whether a draw that leaves images of this size as they are is drawn again.  Only the
+            size counts and never what an image shows: that would make the draw, and so the
+            prediction for one sample, depend on the others.
 
         Returns
         -------
@@ -29,12 +39,47 @@ class Augmentation(nn.Module):
         """
 
 
+def draw_a_change(
+    augmentation: Augmentation, draw: Callable[[], Draw], changes: Callable[[Draw], bool]
+) -> Draw:
+    """Draw until the draw changes something.
+
+    Parameters
+    ----------
+    augmentation : Augmentation
+        Named in the error.
+    draw : callable
+        Makes a draw.
+    changes : callable
+        Whether a draw changes images.
+
+    Returns
+    -------
+    draw
+        The first one that does.
+
+    Raises
+    ------
+    ValueError
+        None of many draws does: the augmentation is too weak for views of such images.
+    """
+    for _ in range(_MOST_DRAWS):
+        drawn = draw()
+        if changes(drawn):
+            return drawn
+    raise ValueError(
+        f"{augmentation} left images of this size unchanged in {_MOST_DRAWS} draws, so that there "
+        "are no augmented views of them: make it stronger, or set n_tta=1."
+    )
+
+
 class SpecAugment(Augmentation):
     """Blank random bands of mel channels and stretches of time, in training mode only.
 
     Each sample is masked with ``probability``; its channels (log-mel, Δ, ΔΔ) share the masks,
     since they show the same sound.  A masked pixel takes the mean of its sample and channel,
-    which is neutral whichever way the images are normalised.  Random numbers come from torch's
+    which is neutral whichever way the images are normalised: on a decibel image a steady energy of
+    middle level, not silence.  Random numbers come from torch's
     global CPU generator, on whichever device the images lie.  The input is never changed in place.
 
     Parameters
@@ -115,32 +160,47 @@ class SpecAugment(Augmentation):
             ``images`` does not have four dimensions.
         """
         check_image_batch(images)
-        return self._mask(images, len(images)) if self.training else images
+        if not self.training:
+            return images
+        chosen, kept = self._draw(len(images), *images.shape[2:])
+        return _fill(images, kept | ~chosen)
 
-    def same_for_all(self, images: Tensor) -> Tensor:
+    def same_for_all(self, images: Tensor, *, must_change: bool = True) -> Tensor:
         """Mask all samples in the same places, those of one draw, in whichever mode.
 
         Parameters
         ----------
         images : torch.Tensor of shape (n_samples, n_channels, height, width)
             Height is mel frequency, width is time.
+        must_change : bool, default=True
+            Mask whatever the probability is, and draw widths of 0 for all masks again.
 
         Returns
         -------
         torch.Tensor of shape (n_samples, n_channels, height, width)
             A masked copy.
+
+        Raises
+        ------
+        ValueError
+            ``images`` does not have four dimensions, or no mask is as wide as a pixel.
         """
         check_image_batch(images)
-        return self._mask(images, 1)
-
-    def _mask(self, images: Tensor, n_draws: int) -> Tensor:
         height, width = images.shape[2:]
+        chosen, kept = self._draw(1, height, width)
+        if must_change and kept.all():
+            _, kept = draw_a_change(
+                self, lambda: self._draw(1, height, width), lambda drawn: not drawn[1].all()
+            )
+        return _fill(images, kept if must_change else kept | ~chosen)
+
+    def _draw(self, n_draws: int, height: int, width: int) -> tuple[Tensor, Tensor]:
+        """Draw which samples are masked, and which pixels survive that in each."""
         chosen = torch.rand(n_draws) < self.probability
         kept_rows = _keep(n_draws, height, self.max_frequency_fraction, self.n_frequency_masks)
         kept_columns = _keep(n_draws, width, self.max_time_fraction, self.n_time_masks)
         kept = kept_rows[:, None, :, None] & kept_columns[:, None, None, :]
-        kept = (kept | ~chosen[:, None, None, None]).to(images.device)
-        return torch.where(kept, images, images.mean(dim=(2, 3), keepdim=True))
+        return chosen[:, None, None, None], kept
 
     def extra_repr(self) -> str:
         """Describe the augmentation in one line."""
@@ -158,6 +218,11 @@ def check_image_batch(images: Tensor) -> None:
             "images must have shape (n_samples, n_channels, height, width), "
             f"got {tuple(images.shape)}."
         )
+
+
+def _fill(images: Tensor, kept: Tensor) -> Tensor:
+    """Return a copy with the channel's mean wherever pixels are not kept."""
+    return torch.where(kept.to(images.device), images, images.mean(dim=(2, 3), keepdim=True))
 
 
 def _keep(n_draws: int, length: int, max_fraction: float, n_masks: int) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 CONTEXTS = ("noise", "data")
+HEADS = ("hyper", "dense")
 
 
 class HyperLinear(nn.Module):
@@ -241,7 +242,7 @@ class HyperLinear(nn.Module):
 
 
 class HyperClassifierModule(nn.Module):
-    """Classifier of feature vectors with one generated linear layer.
+    """Classifier of feature vectors with one linear layer, generated or not.
 
     Parameters
     ----------
@@ -253,6 +254,13 @@ class HyperClassifierModule(nn.Module):
         See :class:`HyperLinear`.
     context_seed : int, default=0
         Seed of the fixed contexts.
+    head : {"hyper", "dense"}, default="hyper"
+        :class:`HyperLinear`, or the ablation with an ordinary linear layer.
+
+    Raises
+    ------
+    ValueError
+        A parameter is not among its options, or a size below 1.
     """
 
     def __init__(
@@ -265,8 +273,15 @@ class HyperClassifierModule(nn.Module):
         context: str = "noise",
         context_seed: int = 0,
         n_hidden_layers: int = 1,
+        head: str = "hyper",
     ) -> None:
         super().__init__()
+        if head not in HEADS:
+            raise ValueError(f"head must be one of {HEADS}, got {head!r}.")
+        self.head: nn.Module
+        if head == "dense":
+            self.head = nn.Linear(in_features, n_classes)
+            return
         self.head = HyperLinear(
             in_features,
             n_classes,
@@ -293,7 +308,7 @@ class HyperClassifierModule(nn.Module):
         torch.Tensor of shape (n_samples, n_classes)
             See :meth:`HyperLinear.forward`.
         """
-        return self.head(X, context)
+        return self.head(X, context) if isinstance(self.head, HyperLinear) else self.head(X)
 
     def logits_per_context(self, X: Tensor) -> Tensor:
         """Compute logits of shape (n_contexts, n_samples, n_classes).
@@ -307,5 +322,12 @@ class HyperClassifierModule(nn.Module):
         -------
         torch.Tensor of shape (n_contexts, n_samples, n_classes)
             See :meth:`HyperLinear.logits_per_context`.
+
+        Raises
+        ------
+        ValueError
+            The head is dense, or no context is fixed.
         """
+        if not isinstance(self.head, HyperLinear):
+            raise ValueError("head='dense' has no contexts.")
         return self.head.logits_per_context(X)

@@ -1,15 +1,17 @@
-"""Flips, rotation and colour jitter of spectrogram images, drawn anew for every sample."""
+"""Flips, rotation, colour jitter and shifts of images, drawn anew for every sample."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as v2
 
-from sklearn_dysarthria.nn._augment import Augmentation, check_image_batch
+from sklearn_dysarthria.nn._augment import Augmentation, check_image_batch, draw_a_change
 
 _ADJUSTMENTS = (v2.adjust_brightness, v2.adjust_contrast, v2.adjust_saturation)
 
@@ -22,10 +24,21 @@ class _Draw(NamedTuple):
     angle: float
     factors: list[float]
     order: list[int]
+    shift: tuple[float, float] = (0.0, 0.0)
+
+    def pixels(self, height: int, width: int) -> tuple[int, int]:
+        """Return the shift in whole rows and columns of an image of this size."""
+        return round(self.shift[0] * height), round(self.shift[1] * width)
+
+    def changes(self, height: int, width: int) -> bool:
+        """Tell whether an image of this size, whatever it shows, is not left as it is."""
+        moved = self.horizontal_flip or self.vertical_flip or self.angle != 0
+        jittered = any(factor != 1 for factor in self.factors)
+        return moved or jittered or any(self.pixels(height, width))
 
 
 class ImageAugment(Augmentation):
-    """Flip, rotate and jitter images through torchvision, in training mode only.
+    """Flip, rotate, jitter and shift images through torchvision, in training mode only.
 
     Random numbers come from torch's global CPU generator, on whichever device the images lie,
     and every sample has its own.  The input is never changed in place.
@@ -37,9 +50,13 @@ class ImageAugment(Augmentation):
     rotation : float, default=0.0
         Largest angle in degrees, between 0 and 180; the angle is uniform between it and its
         negative.  Corners that turn out empty take the mean of their sample and channel.
-    color_jitter : float, default=0.0
-        Strength s in [0, 1]: brightness, contrast and saturation are multiplied, in random order,
-        by factors uniform in [1 - s, 1 + s].
+    color_jitter : float or sequence of three floats, default=0.0
+        Strength s in [0, 1], of all three or of each: brightness, contrast and saturation are
+        multiplied, in random order, by factors uniform in [1 - s, 1 + s].
+    translation : float, default=0.0
+        Largest shift as a share, between 0 and 1, of height and of width; both shifts are uniform
+        between it and its negative, and rounded to whole pixels.  The margin that turns out empty
+        takes the mean of its sample and channel.
 
     Raises
     ------
@@ -50,7 +67,8 @@ class ImageAugment(Augmentation):
     -----
     torchvision's jitter is defined on values from 0 to 1, and cuts off what it moves beyond.
     Each channel of each image is therefore brought there by its own minimum and maximum, and
-    back afterwards.  The order of the steps (flips, rotation, jitter) is inferred.
+    back afterwards.  A strength of 0 leaves its step out.  The order of the steps (flips, rotation,
+    jitter, shift) is inferred.
     """
 
     def __init__(
@@ -58,14 +76,16 @@ class ImageAugment(Augmentation):
         horizontal_flip: float = 0.0,
         vertical_flip: float = 0.0,
         rotation: float = 0.0,
-        color_jitter: float = 0.0,
+        color_jitter: float | Sequence[float] = 0.0,
+        translation: float = 0.0,
     ) -> None:
         super().__init__()
+        self._strengths = jitter_strengths(color_jitter)
         limits = {
             "horizontal_flip": (horizontal_flip, 1),
             "vertical_flip": (vertical_flip, 1),
             "rotation": (rotation, 180),
-            "color_jitter": (color_jitter, 1),
+            "translation": (translation, 1),
         }
         for name, (value, limit) in limits.items():
             if not 0 <= value <= limit:
@@ -74,6 +94,13 @@ class ImageAugment(Augmentation):
         self.vertical_flip = vertical_flip
         self.rotation = rotation
         self.color_jitter = color_jitter
+        self.translation = translation
+
+    @property
+    def is_off(self) -> bool:
+        """Whether images never change."""
+        parts = (self.horizontal_flip, self.vertical_flip, self.rotation, self.translation)
+        return not any((*parts, *self._strengths))
 
     def forward(self, images: Tensor) -> Tensor:
         """Augment a batch, each sample by a draw of its own.
@@ -98,38 +125,55 @@ class ImageAugment(Augmentation):
             return images
         return torch.cat([self._transform(image[None], self._draw()) for image in images])
 
-    def same_for_all(self, images: Tensor) -> Tensor:
+    def same_for_all(self, images: Tensor, *, must_change: bool = True) -> Tensor:
         """Augment all samples alike, by one draw, in whichever mode.
 
         Parameters
         ----------
         images : torch.Tensor of shape (n_samples, 3, height, width)
             Height is mel frequency, width is time.
+        must_change : bool, default=True
+            Draw again until the draw changes images of this size.
 
         Returns
         -------
         torch.Tensor of shape (n_samples, 3, height, width)
             An augmented copy.
+
+        Raises
+        ------
+        ValueError
+            ``images`` does not have four dimensions, or no draw changes them.
         """
         check_image_batch(images)
-        return self._transform(images.clone(), self._draw())
+        height, width = images.shape[2:]
+        draw = self._draw()
+        if must_change and not draw.changes(height, width):
+            draw = draw_a_change(self, self._draw, lambda other: other.changes(height, width))
+        return self._transform(images.clone(), draw)
 
     def extra_repr(self) -> str:
         """Describe the augmentation in one line."""
         return (
             f"horizontal_flip={self.horizontal_flip}, vertical_flip={self.vertical_flip}, "
-            f"rotation={self.rotation}, color_jitter={self.color_jitter}"
+            f"rotation={self.rotation}, color_jitter={self.color_jitter}, "
+            f"translation={self.translation}"
         )
 
     def _draw(self) -> _Draw:
         # All of it each time: switching one augmentation on changes no draw of another.
         flips, (angle, *factors) = torch.rand(2).tolist(), torch.rand(4).tolist()
+        order, (down, right) = torch.randperm(len(_ADJUSTMENTS)).tolist(), torch.rand(2).tolist()
         return _Draw(
             horizontal_flip=flips[0] < self.horizontal_flip,
             vertical_flip=flips[1] < self.vertical_flip,
             angle=self.rotation * (2 * angle - 1),
-            factors=[1 + self.color_jitter * (2 * factor - 1) for factor in factors],
-            order=torch.randperm(len(_ADJUSTMENTS)).tolist(),
+            factors=[
+                1 + strength * (2 * factor - 1)
+                for strength, factor in zip(self._strengths, factors, strict=True)
+            ],
+            order=order,
+            shift=(self.translation * (2 * down - 1), self.translation * (2 * right - 1)),
         )
 
     def _transform(self, images: Tensor, draw: _Draw) -> Tensor:
@@ -142,18 +186,57 @@ class ImageAugment(Augmentation):
             mean = images.mean(dim=(2, 3), keepdim=True)
             bilinear = InterpolationMode.BILINEAR
             images = v2.rotate(images - mean, draw.angle, interpolation=bilinear) + mean
-        if self.color_jitter:
-            images = _jitter(images, draw)
+        if any(self._strengths):
+            images = _jitter(images, draw, self._strengths)
+        rows, columns = draw.pixels(*images.shape[2:])
+        if rows or columns:
+            mean = images.mean(dim=(2, 3), keepdim=True)
+            shift = [float(columns), float(rows)]
+            moved = v2.affine(images - mean, angle=0, translate=shift, scale=1, shear=[0, 0])
+            images = moved + mean
         return images
 
 
-def _jitter(images: Tensor, draw: _Draw) -> Tensor:
+def jitter_strengths(color_jitter: float | Sequence[float]) -> tuple[float, float, float]:
+    """Return the strengths of brightness, contrast and saturation.
+
+    Parameters
+    ----------
+    color_jitter : float or sequence of three floats
+        Of all alike, or of each.
+
+    Returns
+    -------
+    tuple of three floats
+        The strengths.
+
+    Raises
+    ------
+    ValueError
+        Not one or three numbers from 0 to 1.
+    """
+    given: Any = color_jitter
+    given = (given,) * 3 if isinstance(given, Real) else tuple(given)
+    if len(given) != 3 or any(not isinstance(s, Real) or not _is_share(s) for s in given):
+        raise ValueError(
+            "color_jitter must be between 0 and 1, or three such numbers (brightness, contrast, "
+            f"saturation), got {color_jitter!r}."
+        )
+    return given
+
+
+def _is_share(value: Any) -> bool:
+    return 0 <= value <= 1
+
+
+def _jitter(images: Tensor, draw: _Draw, strengths: Sequence[float]) -> Tensor:
     low = images.amin(dim=(2, 3), keepdim=True)
     scale = images.amax(dim=(2, 3), keepdim=True) - low
     scale = torch.where(scale > 0, scale, torch.ones_like(scale))  # a channel of one value
     images = (images - low) / scale
     for number in draw.order:
-        images = _ADJUSTMENTS[number](images, draw.factors[number])
+        if strengths[number]:
+            images = _ADJUSTMENTS[number](images, draw.factors[number])
     return images * scale + low
 
 
@@ -187,19 +270,24 @@ class AugmentChain(Augmentation):
             images = augmentation(images)
         return images
 
-    def same_for_all(self, images: Tensor) -> Tensor:
+    def same_for_all(self, images: Tensor, *, must_change: bool = True) -> Tensor:
         """Augment all samples alike, in whichever mode.
 
         Parameters
         ----------
         images : torch.Tensor of shape (n_samples, 3, height, width)
             Images.
+        must_change : bool, default=True
+            The last augmentation must change them; those before it act by chance.
 
         Returns
         -------
         torch.Tensor of shape (n_samples, 3, height, width)
             An augmented copy.
         """
-        for augmentation in self.augmentations:
-            images = cast(Augmentation, augmentation).same_for_all(images)
+        last = len(self.augmentations) - 1
+        for number, augmentation in enumerate(self.augmentations):
+            images = cast(Augmentation, augmentation).same_for_all(
+                images, must_change=must_change and number == last
+            )
         return images

@@ -10,6 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from sklearn_dysarthria.nn._backbone import Backbone
 from sklearn_dysarthria.nn._backbones import build_backbone
+from sklearn_dysarthria.nn._batch_norm import lone_sample
 from sklearn_dysarthria.nn._fusion import FUSION_MODULES, FUSIONS, FUSIONS_WITH_WEIGHTS
 from sklearn_dysarthria.nn._hyper import HyperLinear
 
@@ -125,6 +126,11 @@ class TaskFusionModule(nn.Module):
         -------
         torch.Tensor of shape (n_samples, n_tasks, embedding_dim)
             Zero where the task is missing.
+
+        Raises
+        ------
+        ValueError
+            A task's own encoder has batch normalisation and is trained on a single recording.
         """
         embeddings = X.new_zeros(*present.shape, self.embedding_dim)
         if len(self.encoders) == 1:
@@ -133,7 +139,7 @@ class TaskFusionModule(nn.Module):
         for task, encoder in enumerate(self.encoders):
             rows = present[:, task]
             if rows.any():
-                embeddings[rows, task] = encoder(X[rows, task]).to(X.dtype)
+                embeddings[rows, task] = _embed_alone(encoder, X[rows, task]).to(X.dtype)
         return embeddings
 
     def forward(self, X: Tensor, present: Tensor) -> Tensor:
@@ -187,6 +193,19 @@ class TaskFusionModule(nn.Module):
         draws = torch.rand(present.shape, device=present.device).masked_fill(~present, -1.0)
         last = F.one_hot(draws.argmax(dim=1), present.shape[1]).bool()
         return last | (draws >= self.task_dropout)
+
+
+def _embed_alone(encoder: nn.Module, X: Tensor) -> Tensor:
+    """Embed one task's recordings by the encoder that no other task shares."""
+    try:
+        return encoder(X)
+    except ValueError as error:
+        if not lone_sample(error):
+            raise
+        raise ValueError(
+            "A batch holds a single recording of a task, and the backbone's batch normalisation "
+            "needs two: raise batch_size, or set share_backbone=True."
+        ) from error
 
 
 def _perceptron(in_features: int, embedding_dim: int) -> nn.Module:

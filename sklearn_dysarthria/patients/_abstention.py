@@ -7,6 +7,45 @@ from typing import Any
 
 import numpy as np
 
+from sklearn_dysarthria._utils.decisions import at_least
+from sklearn_dysarthria.patients._leaks import AROUND_THE_PIPELINE
+
+
+def is_unsure(confidence: np.ndarray, abstain_below: float) -> np.ndarray:
+    """Tell whose confidence is too low; one that rounding has put just below is not."""
+    return ~at_least(confidence, abstain_below)
+
+
+def withhold(
+    predicted: np.ndarray, unsure: np.ndarray, label: Any, classes: np.ndarray
+) -> np.ndarray:
+    """Put ``abstain_label`` in place of the answers that a model is not sure of."""
+    return np.where(unsure, check_abstain_label(label, classes), predicted)
+
+
+def check_abstention(
+    abstain_below: float, label: Any, classes: np.ndarray, has_confidence: bool
+) -> None:
+    """Raise ValueError unless a model can abstain.
+
+    Parameters
+    ----------
+    abstain_below : float
+        Least confidence.
+    label : object
+        Parameter ``abstain_label``; see `check_abstain_label`.
+    classes : ndarray of shape (n_classes,)
+        Labels.
+    has_confidence : bool
+        Whether the model gives probabilities or counts votes.
+    """
+    check_abstain_label(label, classes)
+    if not has_confidence:
+        raise ValueError(
+            f"abstain_below={abstain_below!r} needs probabilities, which this model does not give: "
+            f"let it have predict_proba ({AROUND_THE_PIPELINE}), or vote hard."
+        )
+
 
 def check_abstain_label(label: Any, classes: np.ndarray) -> np.ndarray:
     """Return the answer that stands for none, in a type that holds the classes too.

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from sklearn_dysarthria._table import as_table, one_label_per_patient, patient_ids
+from sklearn_dysarthria.classifiers._labels import check_labels
 
 
 def _scores_probabilities(model: PatientClassifier) -> bool:
@@ -43,10 +43,14 @@ class PatientClassifier(ClassifierMixin, BaseEstimator):
         if y is None:
             raise ValueError(f"{type(self).__name__} needs y, the label of every recording.")
         table = as_table(X)
+        if not len(table):
+            raise ValueError("There are no recordings to fit on.")
         patients = patient_ids(table, "to decide per patient")
+        if isinstance(y, (list, tuple)) and np.asarray(y).dtype.kind in "US":
+            y = np.array(y, dtype=object)  # numpy has made strings of any numbers among strings
         labels = column_or_1d(y)
         refuse_missing_labels(labels)
-        check_classification_targets(labels)
+        check_labels(labels)
         return table, patients, one_label_per_patient(patients, labels)
 
     def predict(self, X):

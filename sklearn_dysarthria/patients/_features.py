@@ -17,6 +17,7 @@ from sklearn_dysarthria.exceptions import RecordingWarning
 from sklearn_dysarthria.patients._base import PatientClassifier, score_method, scores_by_class
 from sklearn_dysarthria.patients._failed_recordings import nothing_usable, warn_lost
 from sklearn_dysarthria.patients._leaks import TrainingPatients, split_searches_by_patient
+from sklearn_dysarthria.patients._patient_votes import tasks_in_order
 from sklearn_dysarthria.recordings import as_table, column, patient_ids
 
 
@@ -96,7 +97,7 @@ class PatientFeaturesClassifier(MetaEstimatorMixin, PatientClassifier):
         """
         table, patients, label_of = self._training_table(X, y)
         classes = np.unique(np.asarray(y))
-        self.tasks_ = sorted(set(column(table, "task", "to put tasks side by side")))
+        self.tasks_ = tasks_in_order(column(table, "task", "to put tasks side by side"))
         transformer = clone(self.transformer)
         split_searches_by_patient(transformer)
         # fit_transform, as a Pipeline does: some transformers treat training data differently.
@@ -152,7 +153,7 @@ class PatientFeaturesClassifier(MetaEstimatorMixin, PatientClassifier):
     def _patient_features(self, table: pd.DataFrame, transformed: Any) -> pd.DataFrame:
         patients = patient_ids(table, "to decide per patient")
         tasks = column(table, "task", "to put tasks side by side")
-        unknown = sorted(set(tasks) - set(self.tasks_))
+        unknown = sorted(set(tasks) - set(self.tasks_), key=str)
         if unknown:
             warnings.warn(
                 f"tasks {unknown} were not in the training set and are passed over.",

@@ -143,7 +143,7 @@ class TaskFusionClassifier(MetaEstimatorMixin, TaskFusionAnswers):
     max_epochs : int, default=30
         Passes over the items.
     batch_size : int, default=16
-        Items per step.
+        Items per step; one more where batch normalisation would be left with a single item.
     early_stopping : bool, default=False
         Hold out `validation_fraction` of the training patients, stop when their loss has not
         fallen for `patience` epochs, and keep the best weights.
@@ -364,7 +364,8 @@ class TaskFusionClassifier(MetaEstimatorMixin, TaskFusionAnswers):
         classes = np.unique(np.asarray(y))
         if len(classes) < 2:
             raise ValueError(f"y holds only one class, {classes.tolist()[0]!r}; at least 2 needed.")
-        tasks = checked_tasks(self.tasks, column(table, "task", "to fuse tasks"))
+        found = column(table, "task", "to fuse tasks")
+        tasks = checked_tasks(self.tasks, found)
         transformer, recordings = fit_to_recordings(self.transformer, table, y, tasks)
         items = recordings.pair(tasks, sorted_patients(patients))
         labels = label_of.reindex(pd.Index(items.patients, dtype=object)).to_numpy()
@@ -377,6 +378,7 @@ class TaskFusionClassifier(MetaEstimatorMixin, TaskFusionAnswers):
                 setattr(self, name, getattr(classifier, name))
         self.classes_ = classifier.classes_
         self.tasks_ = tasks
+        self._tasks_left_out = set(found) - set(tasks)
         self.transformer_ = transformer
         self.recording_shape_ = recordings.values.shape[1:]
         # Tasks whose absence the network has met, and for which the absent vector was trained.

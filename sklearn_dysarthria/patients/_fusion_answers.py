@@ -32,6 +32,7 @@ class TaskFusionAnswers(PatientClassifier):
 
     fusion: Any
     tasks_: list[Any]
+    _tasks_left_out: set[Any]
 
     def predict_patients(self, X):
         """Decide about every patient.
@@ -39,8 +40,8 @@ class TaskFusionAnswers(PatientClassifier):
         Parameters
         ----------
         X : table of recordings with columns ``patient`` and ``task``
-            See :mod:`sklearn_dysarthria.recordings`; tasks that were not trained on are passed
-            over with a warning.
+            See :mod:`sklearn_dysarthria.recordings`; tasks that training did not have are passed
+            over with a warning, those that `tasks` left out of it without.
 
         Returns
         -------
@@ -143,7 +144,9 @@ class TaskFusionAnswers(PatientClassifier):
         check_is_fitted(self, "classifier_")
         table = as_table(X)
         patients = patient_ids(table, "to decide per patient")
-        recordings = recordings_of(self.transformer_, table, self.tasks_, self.recording_shape_)
+        recordings = recordings_of(
+            self.transformer_, table, self.tasks_, self._tasks_left_out, self.recording_shape_
+        )
         self.training_patients_.warn_about(table, patients)
         return recordings, pd.Index(pd.unique(patients), name="patient", dtype=object)
 

@@ -18,6 +18,12 @@ from sklearn_dysarthria._utils.routing import reachable
 from sklearn_dysarthria.exceptions import PatientLeakWarning
 from sklearn_dysarthria.patients._splits import StratifiedPatientKFold
 
+AROUND_THE_PIPELINE = (
+    "CalibratedClassifierCV with cv=StratifiedPatientKFold(), around the whole Pipeline that "
+    "begins with the table"
+)
+"""How a model gets probabilities; inside the Pipeline nobody could tell the folds the patients."""
+
 
 class TrainingPatients:
     """Who was trained on, and with which recordings; kept as hashes, so that no name is stored.
@@ -46,8 +52,13 @@ class TrainingPatients:
         patients : array-like of shape (n_recordings,)
             Patient of every row.
         """
-        known = {patient for patient in pd.unique(patients) if _hash(patient) in self.patients}
-        if not known or set(_recordings(table, patients)) <= self.recordings:
+        recordings = zip(patients, _recordings(table, patients), strict=True)
+        known = {
+            patient
+            for patient, recording in recordings
+            if recording not in self.recordings and _hash(patient) in self.patients
+        }
+        if not known:
             return
         named = ", ".join(sorted(map(str, known))[:5])
         warnings.warn(
@@ -106,12 +117,22 @@ def split_searches_by_patient(estimator: Any, stacklevel: int = 3) -> None:
         if how:
             warnings.warn(
                 f"{type(part).__name__}({how}) splits recordings, not patients, while it is "
-                "fitted: recordings of one patient may be on both sides. Give it folds of "
-                "patients (StratifiedPatientKFold), or one row per patient "
-                "(PatientFeaturesClassifier).",
+                f"fitted: recordings of one patient may be on both sides. {_remedy(how)}, or give "
+                "it one row per patient (PatientFeaturesClassifier).",
                 PatientLeakWarning,
                 stacklevel=stacklevel + 1,
             )
+
+
+def _remedy(how: str) -> str:
+    if not how.startswith("cv="):
+        return "Switch that off"
+    # Folds of patients alone would be the next error: behind a transformer, the rows have no
+    # column patient any more.
+    return (
+        "Put it around the whole Pipeline that begins with the table, and give it "
+        "cv=StratifiedPatientKFold()"
+    )
 
 
 def _parts(estimator: Any) -> Iterator[Any]:

@@ -127,7 +127,7 @@ def _ranks(y_true: Any, y_pred: Any, classes: Any) -> tuple[np.ndarray, np.ndarr
                 )
         scale = np.unique(np.concatenate(list(given.values()))).tolist()
     else:
-        scale = np.asarray(classes).tolist() if not isinstance(classes, list) else classes
+        scale = _scale(classes)
         if len(set(scale)) < len(scale):
             raise ValueError(f"classes={scale} names a class twice.")
     position = {label: rank for rank, label in enumerate(scale)}
@@ -138,6 +138,19 @@ def _ranks(y_true: Any, y_pred: Any, classes: Any) -> tuple[np.ndarray, np.ndarr
             raise ValueError(f"{name} holds {unknown[0]!r}, which is not among classes {scale}.")
         ranks.append(np.array([position[label] for label in labels.tolist()], dtype=int))
     return ranks[0], ranks[1], len(scale)
+
+
+def _scale(classes: Any) -> list[Any]:
+    if isinstance(classes, list):
+        return classes
+    ordered = np.asarray(classes)
+    if ordered.ndim != 1 or isinstance(classes, (str, bytes)):
+        # A set, which has no order, has no dimension to numpy.
+        raise ValueError(
+            f"classes={classes!r} must be a list of all labels, from one end of the scale to the "
+            "other."
+        )
+    return ordered.tolist()
 
 
 def _labels(labels: Any, name: str) -> np.ndarray:

@@ -18,6 +18,7 @@ from sklearn_dysarthria.patients._recording_models import (
     recording_votes,
 )
 from sklearn_dysarthria.patients._splits import StratifiedPatientKFold
+from sklearn_dysarthria.patients._task_items import sorted_patients
 
 
 def out_of_fold_votes(
@@ -80,8 +81,10 @@ def out_of_fold_votes(
 def _folds(
     table: pd.DataFrame, y: np.ndarray, patients: np.ndarray, cv: Any
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    splitter = StratifiedPatientKFold(int(cv), shuffle=False) if isinstance(cv, Integral) else cv
     numbers, names = pd.factorize(patients)
+    if isinstance(cv, Integral):
+        return _folds_of_sorted_patients(table, y, patients, int(cv))
+    splitter = cv
     groups = {"groups": numbers} if heeds_patients(splitter) else {}
     folds = list(splitter.split(table, y, **groups))
     times_tested = np.zeros(len(table), dtype=int)
@@ -99,6 +102,16 @@ def _folds(
             "need; give a number of folds, or StratifiedPatientKFold."
         )
     return folds
+
+
+def _folds_of_sorted_patients(
+    table: pd.DataFrame, y: np.ndarray, patients: np.ndarray, n_splits: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Make folds that do not depend on the order of the rows."""
+    rank = {patient: rank for rank, patient in enumerate(sorted_patients(patients))}
+    order = np.argsort([rank[patient] for patient in patients], kind="stable")
+    folds = StratifiedPatientKFold(n_splits, shuffle=False).split(table.iloc[order], y[order])
+    return [(np.sort(order[train]), np.sort(order[test])) for train, test in folds]
 
 
 def _can_be_learned(models: Models, table: pd.DataFrame, y: np.ndarray) -> np.ndarray:

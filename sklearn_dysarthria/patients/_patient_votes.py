@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+
+def tasks_in_order(tasks: Iterable[Any]) -> list[Any]:
+    """Return each task once, sorted; raise ValueError for names that have no common order."""
+    found = set(tasks)
+    try:
+        return sorted(found)
+    except TypeError:
+        kinds = sorted({type(task).__name__ for task in found})
+        raise ValueError(
+            f"column 'task' holds names of several types ({', '.join(kinds)}): make all of them "
+            "strings."
+        ) from None
 
 
 class PatientVotes:
@@ -61,4 +75,6 @@ class PatientVotes:
         means = pd.DataFrame(self.scores).groupby(by_task, sort=False).mean()
         wanted = pd.MultiIndex.from_product([range(len(self.names)), order])
         shape = len(self.names), len(order), self.scores.shape[1]
+        if not len(self.names):
+            return np.empty(shape)
         return means.reindex(wanted).to_numpy().reshape(shape)

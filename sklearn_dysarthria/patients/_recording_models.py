@@ -17,7 +17,7 @@ from sklearn_dysarthria._utils.tasks import name_for_task
 from sklearn_dysarthria.exceptions import UnknownTaskError
 from sklearn_dysarthria.patients._base import score_method, scores_by_class
 from sklearn_dysarthria.patients._failed_recordings import labelled
-from sklearn_dysarthria.patients._leaks import split_searches_by_patient
+from sklearn_dysarthria.patients._leaks import AROUND_THE_PIPELINE, split_searches_by_patient
 from sklearn_dysarthria.preprocessing import RecordingOverSampler
 from sklearn_dysarthria.recordings import column, noted_failures
 
@@ -130,7 +130,7 @@ def refuse_mixed_scores(models: Models, voting: str) -> None:
             which = "estimator" if name is None else f"task_estimators[{name!r}]"
             raise ValueError(
                 f"voting={voting!r} needs probabilities of every model, and {which} has no "
-                "predict_proba: give it one (CalibratedClassifierCV), or vote hard."
+                f"predict_proba: give it one ({AROUND_THE_PIPELINE}), or vote hard."
             )
 
 

@@ -119,8 +119,11 @@ def patient_scorer(scoring: Any) -> PatientScorer:
 
     For models that may abstain there are ``"coverage"``, the share of patients who get a class,
     and ``"selective_accuracy"`` and ``"selective_balanced_accuracy"`` over these patients (NaN if
-    there are none; a class of which nobody gets an answer is left out of the balanced one).  All
-    other scores count an abstention as a mistake, or refuse it.
+    there are none; a class of which nobody gets an answer is left out of the balanced one).
+    Other scores of predicted classes count an abstention as a mistake, or refuse it; those of
+    probabilities and rankings (``"roc_auc"``, ``"neg_log_loss"``, …) do not know of it, since
+    ``predict_proba`` does not abstain.  A search that chooses ``abstain_below`` by a selective
+    score alone has nothing that keeps it from answering about hardly anybody.
 
     Examples
     --------

@@ -24,7 +24,8 @@ def _patients(X: Any, groups: Any) -> np.ndarray:
     if groups is None:
         raise ValueError(
             "Splitting by patient needs a table with column 'patient', or groups with the "
-            "patient of every row."
+            "patient of every row; inside a Pipeline the table is gone, so put what splits around "
+            "the whole Pipeline."
         )
     groups = column_or_1d(np.asarray(groups, dtype=object))
     if len(groups) != _num_samples(X):

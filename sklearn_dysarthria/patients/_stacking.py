@@ -73,6 +73,8 @@ def decide_stacked(
     scores : ndarray of shape (n_patients, n_classes)
         What `final_estimator` scores; for one with nothing but ``predict``, 1 for its class.
     """
+    if not len(means):
+        return np.empty(0, dtype=int), np.empty((0, len(classes)))
     features = imputer.transform(_columns(means))
     codes = np.searchsorted(classes, final_estimator.predict(features))
     method = score_method(final_estimator)

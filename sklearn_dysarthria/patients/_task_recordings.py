@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from sklearn_dysarthria.patients._failed_recordings import (
     warn_lost,
 )
 from sklearn_dysarthria.patients._leaks import split_searches_by_patient
+from sklearn_dysarthria.patients._patient_votes import tasks_in_order
 from sklearn_dysarthria.patients._task_items import TaskItems, TaskRecordings
 from sklearn_dysarthria.recordings import column, noted_failures, patient_ids
 
@@ -45,7 +46,7 @@ def checked_tasks(tasks: Any, found: np.ndarray) -> list[Any]:
     ValueError
         Nothing is asked for, or something twice, or a task that was not found.
     """
-    available = sorted(set(found))
+    available = tasks_in_order(found)
     if tasks is None:
         return available
     wanted = list(tasks)
@@ -101,7 +102,11 @@ def fit_to_recordings(
 
 
 def recordings_of(
-    transformer: Any, table: pd.DataFrame, tasks: Sequence[Any], shape: tuple[int, ...]
+    transformer: Any,
+    table: pd.DataFrame,
+    tasks: Sequence[Any],
+    left_out: Collection[Any],
+    shape: tuple[int, ...],
 ) -> TaskRecordings:
     """Transform the recordings of some tasks.
 
@@ -113,6 +118,8 @@ def recordings_of(
         Recordings; those of other tasks are passed over with a warning.
     tasks : sequence
         Tasks to fuse.
+    left_out : collection
+        Tasks of the training set that were not to be fused, of which its fit has told.
     shape : tuple of int
         Shape that a recording had in training.
 
@@ -128,7 +135,7 @@ def recordings_of(
     ValueError
         The transformer makes another shape than in training.
     """
-    table, _ = _selected(table, tasks, "were not trained on")
+    table, _ = _selected(table, tasks, "were not trained on", left_out)
     with noted_failures() as failures:
         transformed = transformer.transform(table)
     recordings = _usable(table, transformed, failures)
@@ -164,13 +171,13 @@ def warn_untrained_absence(items: TaskItems, tasks: Sequence[Any], met: np.ndarr
 
 
 def _selected(
-    table: pd.DataFrame, tasks: Sequence[Any], why: str
+    table: pd.DataFrame, tasks: Sequence[Any], why: str, told: Collection[Any] = ()
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Return the rows of the tasks, with labels that tell them apart, and their positions."""
     table = told_apart(table)
     found = column(table, "task", "to fuse tasks")
     wanted = np.fromiter((task in tasks for task in found), bool, len(found))
-    ignored = sorted(set(found[~wanted]), key=str)
+    ignored = sorted(set(found[~wanted]) - set(told), key=str)
     if ignored:
         warnings.warn(f"tasks {ignored} {why} and are passed over.", RecordingWarning, stacklevel=5)
     patients = patient_ids(table, "to decide per patient")

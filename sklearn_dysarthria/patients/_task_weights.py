@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from sklearn_dysarthria._utils.decisions import DecisionRule, decide
 from sklearn_dysarthria._utils.tasks import name_for_task
-from sklearn_dysarthria._utils.votes import winners
 from sklearn_dysarthria.exceptions import RecordingWarning, UnknownTaskError
 from sklearn_dysarthria.patients._recording_models import refuse_unused
 
@@ -99,17 +99,27 @@ def _entry(task: Any, weights: Mapping[str, float]) -> str:
     return name
 
 
-def learn_task_weights(means: np.ndarray, codes: np.ndarray, order: list[Any]) -> dict[Any, float]:
+def learn_task_weights(
+    means: np.ndarray,
+    labels: np.ndarray,
+    classes: np.ndarray,
+    order: list[Any],
+    rule: DecisionRule | None,
+) -> dict[Any, float]:
     """Weigh each task by how far its out-of-fold decisions are better than chance.
 
     Parameters
     ----------
     means : ndarray of shape (n_patients, n_tasks, n_classes)
         Out-of-fold scores from `PatientVotes.task_means`.
-    codes : ndarray of shape (n_patients,)
-        Position of each patient's class.
+    labels : ndarray of shape (n_patients,)
+        Class of each patient.
+    classes : ndarray of shape (n_classes,)
+        Labels in order.
     order : list
         Tasks.
+    rule : DecisionRule or None
+        How scores are turned into decisions.
 
     Returns
     -------
@@ -118,7 +128,9 @@ def learn_task_weights(means: np.ndarray, codes: np.ndarray, order: list[Any]) -
         not exceed chance weighs nothing; if that is all of them they weigh the same, with a
         warning.
     """
-    excess = np.array([_excess_over_chance(means[:, t], codes) for t in range(len(order))])
+    excess = np.array(
+        [_excess_over_chance(means[:, t], labels, classes, rule) for t in range(len(order))]
+    )
     if not excess.any():
         warnings.warn(
             "No task decides better than chance on patients it was not trained on: all get the "
@@ -130,12 +142,14 @@ def learn_task_weights(means: np.ndarray, codes: np.ndarray, order: list[Any]) -
     return dict(zip(order, (excess / excess.sum()).tolist(), strict=True))
 
 
-def _excess_over_chance(scores: np.ndarray, codes: np.ndarray) -> float:
+def _excess_over_chance(
+    scores: np.ndarray, labels: np.ndarray, classes: np.ndarray, rule: DecisionRule | None
+) -> float:
     recorded = ~np.isnan(scores[:, 0])
-    scores, codes = scores[recorded], codes[recorded]
-    if not len(codes):
+    scores, labels = scores[recorded], labels[recorded]
+    if not len(labels):
         return 0.0
-    correct = winners(scores, scores) == codes
-    classes = np.unique(codes)
-    recalls = [correct[codes == code].mean() for code in classes]
-    return max(0.0, float(np.mean(recalls)) - 1 / len(classes))
+    correct = classes[decide(rule, scores, classes)] == labels
+    occurring = np.unique(labels)
+    recalls = [correct[labels == label].mean() for label in occurring]
+    return max(0.0, float(np.mean(recalls)) - 1 / len(occurring))

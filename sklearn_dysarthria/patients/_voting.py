@@ -9,45 +9,29 @@ import pandas as pd
 from sklearn.base import MetaEstimatorMixin, _fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
-from sklearn.utils.validation import check_is_fitted
 
+from sklearn_dysarthria._utils.decisions import common_rule
 from sklearn_dysarthria._utils.dict_parameters import DictParameters
-from sklearn_dysarthria._utils.votes import winners
 from sklearn_dysarthria.patients._abstention import check_abstain_label
-from sklearn_dysarthria.patients._base import PatientClassifier, score_method
-from sklearn_dysarthria.patients._failed_recordings import (
-    refuse_lost_patients,
-    told_apart,
-    warn_lost,
-)
+from sklearn_dysarthria.patients._failed_recordings import refuse_lost_patients, told_apart
 from sklearn_dysarthria.patients._leaks import TrainingPatients
 from sklearn_dysarthria.patients._out_of_fold import out_of_fold_votes
-from sklearn_dysarthria.patients._patient_votes import PatientVotes
+from sklearn_dysarthria.patients._patient_votes import PatientVotes, tasks_in_order
 from sklearn_dysarthria.patients._recording_models import (
     Models,
     check_models,
     common_score_method,
     fit_models,
     known_classes,
-    recording_votes,
     refuse_mixed_scores,
 )
-from sklearn_dysarthria.patients._stacking import (
-    decide_stacked,
-    fit_stack,
-    or_default,
-    refuse_new_tasks,
-)
-from sklearn_dysarthria.patients._task_weights import (
-    check_task_weights,
-    learn_task_weights,
-    weight_of,
-    weighted_means,
-)
-from sklearn_dysarthria.recordings import as_table, column, patient_ids
+from sklearn_dysarthria.patients._stacking import fit_stack
+from sklearn_dysarthria.patients._task_weights import check_task_weights, learn_task_weights
+from sklearn_dysarthria.patients._voting_answers import PatientVotingAnswers
+from sklearn_dysarthria.recordings import column
 
 
-class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientClassifier):
+class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientVotingAnswers):
     """Decide about a patient by a vote over the patient's recordings.
 
     Wraps any recording-level model, or one model per task.  Column ``patient`` of the table says
@@ -63,8 +47,8 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientClassif
         ``"hard"`` counts the recordings' predicted classes; ``"soft"`` averages their
         probabilities (decision values, where `estimator` has no ``predict_proba``).
         ``"weighted"`` averages within each task and then over the tasks, by their weights;
-        ``"stacked"`` gives the averages of each task to `final_estimator`.  The last two need
-        column ``task``.
+        ``"stacked"`` gives the averages of each task to `final_estimator`, which decides.  The
+        last two need column ``task``.
     task_estimators : dict of str to estimator, optional
         Classifiers by task, or by group of tasks (``"phonation"`` for ``"phonationA"``); an exact
         name wins.  Each is fitted on its recordings only.
@@ -75,8 +59,9 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientClassif
         Of ``voting="stacked"``: classifier of patients; None is a logistic regression with
         balanced classes.
     cv : int or splitter, default=5
-        Inner folds of patients (:class:`~sklearn_dysarthria.StratifiedPatientKFold`, not
-        shuffled) behind learned weights and stacking.
+        Inner folds behind learned weights and stacking; a number makes folds of the patients in
+        sorted order (:class:`~sklearn_dysarthria.StratifiedPatientKFold`, not shuffled), so that
+        the order of the rows does not matter.
     abstain_below : float, optional
         Confidence below which ``predict`` answers `abstain_label` instead of a class.
     abstain_label : label, optional
@@ -111,6 +96,12 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientClassif
     to the less extreme class, the one nearer the middle of the ordered classes, then to the
     lower of two equally extreme ones.
 
+    Soft and weighted votes decide on the mean by the model's own rule, so that one recording
+    gets the model's own answer: the median class for networks with an ordinal loss, P(healthy)
+    first for :class:`~sklearn_dysarthria.HierarchicalClassifier`, the largest mean otherwise and
+    where the rules of `task_estimators` differ.  Thresholds of scikit-learn's classifiers count
+    in hard votes only.
+
     ``predict_proba`` is the mean probability over the patient's recordings for hard and soft
     votes, so that its ranking of patients is not limited to a few shares of votes; after a hard
     vote its largest entry need not be the predicted class.  An `estimator` with nothing but
@@ -123,8 +114,8 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientClassif
     fits `final_estimator` on the same out-of-fold scores, one row per patient; a task that a
     patient lacks takes the mean of the training patients.
 
-    Confidence is the share of votes for the predicted class after a hard vote, otherwise the
-    patient's largest probability.  ``predict_proba`` does not abstain.
+    Confidence is the share of votes for the predicted class after a hard vote, otherwise its
+    probability.  ``predict_proba`` does not abstain.
 
     Every parameter inside can be set by its name: ``task_estimators__phonation__svc__C``,
     ``task_weights__rhythm``, ``final_estimator__C``.  Parameters of other kinds of vote than
@@ -216,6 +207,8 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientClassif
         table = told_apart(table)
         models = self._models()
         check_models(models, table, self.voting)
+        if self.abstain_below is not None:
+            check_abstain_label(self.abstain_label, np.unique(np.asarray(y)))  # before the work
         fitted, failed = fit_models(models, table, y, patients)
         refuse_mixed_scores(fitted, self.voting)
         refuse_lost_patients(patients, failed)
@@ -225,7 +218,7 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientClassif
             used = np.flatnonzero(~failed)
             labels, method = np.asarray(y)[used], common_score_method(fitted)
             self._learn_about_tasks(
-                models, table.iloc[used], labels, patients[used], classes, method
+                models, table.iloc[used], labels, patients[used], classes, method, fitted
             )
         self._check_abstention(classes)
         if None in fitted:
@@ -235,18 +228,6 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientClassif
         self.classes_ = classes
         return self
 
-    def _models(self) -> Models:
-        models: Models = dict(self.task_estimators or {})
-        if self.estimator is not None:
-            models[None] = self.estimator
-        return models
-
-    def _fitted_models(self) -> Models:
-        models: Models = dict(self.task_estimators_)
-        if hasattr(self, "estimator_"):
-            models[None] = self.estimator_
-        return models
-
     def _learn_about_tasks(
         self,
         models: Models,
@@ -255,135 +236,26 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientClassif
         patients: np.ndarray,
         classes: np.ndarray,
         method: str | None,
+        fitted: Models,
     ) -> None:
         tasks = column(table, "task", f"for voting={self.voting!r}")
+        order = tasks_in_order(tasks)
         if self.voting == "weighted" and self.task_weights is not None:
             self.task_weights_ = check_task_weights(self.task_weights, tasks)
             return
         codes, scores = out_of_fold_votes(models, table, labels, patients, classes, method, self.cv)
         votes = PatientVotes(codes, scores, patients)
-        order = sorted(set(tasks))
         means = votes.task_means(tasks, order)
         # Recordings of a patient carry one label: the first will do.
         labels = labels[~pd.Index(patients, dtype=object).duplicated()]
         if self.voting == "weighted":
-            codes = np.searchsorted(classes, labels)
-            self.task_weights_ = learn_task_weights(means, codes, order)
+            rule = common_rule(fitted.values())
+            self.task_weights_ = learn_task_weights(means, labels, classes, order, rule)
         else:
             self.tasks_ = order
             names = votes.names.to_numpy()
-            fitted = fit_stack(self.final_estimator, means, labels, names)
-            self.final_estimator_, self.imputer_ = fitted
-
-    def predict_patients(self, X):
-        """Decide about every patient.
-
-        Parameters
-        ----------
-        X : table of recordings with column ``patient``
-            See :mod:`sklearn_dysarthria.recordings`.
-
-        Returns
-        -------
-        pandas.DataFrame
-            One row per patient, indexed by patient in order of appearance: ``prediction``, a
-            class even for patients that ``predict`` abstains from; ``confidence`` (NaN for means
-            of decision values) and ``abstained``; ``n_recordings``, the number that voted;
-            ``votes_<class>``, their predicted classes; and ``proba_<class>``, what
-            ``predict_proba`` gives (``decision_<class>`` for models without probabilities).
-
-        Raises
-        ------
-        PatientError
-            None of a patient's recordings could be used.
-        UnknownTaskError
-            A recording's task has no model, no weight or no place in the stack.
-        """
-        check_is_fitted(self, "classes_")
-        table = told_apart(as_table(X))
-        patients = patient_ids(table, "to decide per patient")
-        self.training_patients_.warn_about(table, patients)
-        models = self._fitted_models()
-        codes, scores = recording_votes(models, table, self.classes_, common_score_method(models))
-        if (codes < 0).any():
-            refuse_lost_patients(patients, codes < 0)
-            warn_lost(table, patients, codes < 0, "have no vote", stacklevel=2)
-        votes = PatientVotes(codes, scores, patients)
-        codes, of_patients = self._decide(votes, table)
-        decided = pd.DataFrame(index=votes.names)
-        decided["prediction"] = self.classes_[codes]
-        decided["confidence"] = self._confidence(votes, codes, of_patients)
-        decided["abstained"] = False
-        if self.abstain_below is not None:
-            self._check_abstention(self.classes_)
-            decided["abstained"] = decided["confidence"] < self.abstain_below
-        decided["n_recordings"] = votes.votes.sum(axis=1)
-        decided[[f"votes_{label}" for label in self.classes_]] = votes.votes
-        decided[self._score_columns()] = of_patients
-        return decided
-
-    def _decide(self, votes: PatientVotes, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Return the position of each patient's class, and each patient's scores."""
-        if self.voting == "stacked":
-            tasks = column(table, "task", "to tell the tasks apart")
-            refuse_new_tasks(table, tasks, self.tasks_)
-            means = votes.task_means(tasks, self.tasks_)
-            return decide_stacked(self.final_estimator_, self.imputer_, means, self.classes_)
-        if self.voting == "weighted":
-            tasks = column(table, "task", "to weigh the tasks")
-            order = sorted(set(tasks))
-            weights = np.array([weight_of(task, self.task_weights_) for task in order])
-            scores = weighted_means(votes.task_means(tasks, order), weights, votes.names)
-            return winners(scores, scores), scores
-        scores = votes.summed / votes.votes.sum(axis=1, keepdims=True)
-        return winners(votes.votes if self.voting == "hard" else votes.summed, votes.summed), scores
-
-    def _confidence(self, votes: PatientVotes, codes: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        if self.voting == "hard":
-            return votes.votes[np.arange(len(codes)), codes] / votes.votes.sum(axis=1)
-        if self._score_method() == "predict_proba":
-            return scores.max(axis=1)
-        return np.full(len(codes), np.nan)
-
-    def predict(self, X):
-        """Predict each recording's class, which is its patient's.
-
-        Parameters
-        ----------
-        X : table of recordings with column ``patient``
-            See :mod:`sklearn_dysarthria.recordings`.
-
-        Returns
-        -------
-        ndarray of shape (n_recordings,)
-            The same answer for all recordings of a patient; `abstain_label` for patients whose
-            confidence is below `abstain_below`.
-        """
-        if self.abstain_below is None:
-            return super().predict(X)
-        answers = self._by_row(X, ["prediction", "abstained"])
-        predicted = answers[:, 0].astype(self.classes_.dtype)
-        abstain_label = check_abstain_label(self.abstain_label, self.classes_)
-        return np.where(answers[:, 1].astype(bool), abstain_label, predicted)
-
-    def _check_abstention(self, classes: np.ndarray) -> None:
-        if self.abstain_below is None:
-            return
-        check_abstain_label(self.abstain_label, classes)
-        if self.voting != "hard" and self._score_method() != "predict_proba":
-            raise ValueError(
-                f"abstain_below={self.abstain_below!r} needs probabilities, which this model does "
-                "not give: let it have predict_proba (CalibratedClassifierCV), or vote hard."
-            )
-
-    def _score_method(self) -> str | None:
-        if self.voting == "stacked":
-            final = getattr(self, "final_estimator_", None)
-            method = score_method(or_default(self.final_estimator) if final is None else final)
-        else:
-            fitted = hasattr(self, "classes_")
-            method = common_score_method(self._fitted_models() if fitted else self._models())
-        return method or "predict_proba"
+            stack = fit_stack(self.final_estimator, means, labels, names)
+            self.final_estimator_, self.imputer_ = stack
 
     def get_metadata_routing(self):
         """Return what the wrapped models request.

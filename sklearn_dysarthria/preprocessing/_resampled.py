@@ -106,6 +106,8 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         ValueError
             The lengths differ, or the sampler or classifier refuses the rows.
         """
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."

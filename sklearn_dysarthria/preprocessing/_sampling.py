@@ -19,6 +19,9 @@ from sklearn.utils.validation import _check_feature_names, _num_samples
 
 _BOOLEANS = (bool, np.bool_)
 
+MOST_ROWS = 10**8
+"""More rows than this are a slip of the keyboard, and their positions alone fill the memory."""
+
 
 def _is_count(value: Any, least: int) -> bool:
     return isinstance(value, Integral) and not isinstance(value, _BOOLEANS) and int(value) >= least
@@ -152,7 +155,7 @@ class RecordingOverSampler(BaseOverSampler):
         ------
         ValueError
             A parameter is out of its range, names a label that is not in `y`, or asks for fewer
-            rows than there are.
+            rows than there are, or for more than 100 million.
         """
         self._plan(*indexable(X, y))
         return self
@@ -177,7 +180,7 @@ class RecordingOverSampler(BaseOverSampler):
         ------
         ValueError
             A parameter is out of its range, names a label that is not in `y`, or asks for fewer
-            rows than there are.
+            rows than there are, or for more than 100 million.
         """
         X, y = indexable(X, y)
         labels = self._plan(X, y)
@@ -217,8 +220,14 @@ class RecordingOverSampler(BaseOverSampler):
         else:
             matched = _matched(self.multipliers, labels, "multipliers")
             self.sampling_strategy_ = OrderedDict(
-                (label, int((labels == label).sum()) * (times - 1))
+                (label, int((labels == label).sum()) * (int(times) - 1))
                 for label, times in matched.items()
+            )
+        n_rows = len(labels) + sum(map(int, self.sampling_strategy_.values()))
+        if n_rows > MOST_ROWS:
+            name = "sampling_strategy" if self.multipliers is None else "multipliers"
+            raise ValueError(
+                f"{name} asks for {n_rows} rows, more than {MOST_ROWS}: give smaller numbers."
             )
         return labels
 

@@ -64,7 +64,8 @@ def compare(
     methods : sequence of str, or mapping of str to estimator
         Names out of `METHODS`, or your own models by name; they must decide per patient
         (:class:`~sklearn_dysarthria.PatientVotingClassifier`,
-        :class:`~sklearn_dysarthria.PatientFeaturesClassifier`, a grid search over either).
+        :class:`~sklearn_dysarthria.PatientFeaturesClassifier`, a grid search over either), and
+        about every patient: ``abstain_below`` is refused.
     preset : {"quick", "paper"}, default="quick"
         Size of the named methods; see :mod:`sklearn_dysarthria.pipelines`.
     n_splits, n_repeats : int, default=5, 1
@@ -103,8 +104,8 @@ def compare(
     MissingColumnError
         The table does not name patients.
     ValueError
-        Unknown methods, a class with a single patient, or it is not clear which class is the
-        positive one.
+        Unknown methods, a model that may abstain, a class with a single patient, or it is not
+        clear which class is the positive one.
 
     Warns
     -----
@@ -149,6 +150,8 @@ def compare(
             cache = stack.enter_context(tempfile.TemporaryDirectory())
         if isinstance(methods, Mapping):
             models = dict(methods)
+            for name, model in models.items():
+                _refuse_abstention(name, model)
         else:
             models = build_methods(
                 names,
@@ -162,7 +165,7 @@ def compare(
         models[MAJORITY] = MajorityOfPatients()
         jobs = [(name, i) for i in range(len(splits)) for name in models]
         answers = Parallel(n_jobs=n_jobs, return_as="generator")(
-            delayed(_decide_fold)(models[name], table, y, *splits[i]) for name, i in jobs
+            delayed(_decide_fold)(name, models[name], table, y, *splits[i]) for name, i in jobs
         )
         bar = progress_bar(answers, total=len(jobs), desc="comparing", verbose=verbose)
         decided = [
@@ -199,7 +202,8 @@ def _positive_class(classes: np.ndarray, positive: Any) -> Any:
     if positive is not None:
         if len(classes) > 2 or positive not in classes.tolist():
             raise ValueError(f"positive={positive!r} must be one of two classes; y has {classes}.")
-        return positive
+        # The label itself: 1 equals 1.0 and True, but columns are named by how it is written.
+        return classes.tolist()[classes.tolist().index(positive)]
     if len(classes) > 2:
         return None
     if all(isinstance(label, Real) for label in classes.tolist()):
@@ -258,12 +262,33 @@ def _check_names(names: list[Any], weights: Any) -> None:
         raise ValueError("weights are for named methods; give your own models theirs yourself.")
 
 
+def _refuse_abstention(name: str, model: Any) -> None:
+    parameters = model.get_params(deep=True) if hasattr(model, "get_params") else {}
+    abstains = [
+        value
+        for parameter, value in parameters.items()
+        if parameter.rpartition("__")[2] == "abstain_below" and value is not None
+    ]
+    if abstains:
+        raise ValueError(
+            f"method {name!r} may abstain (abstain_below={abstains[0]!r}), and the figures of a "
+            "comparison are about all patients: set abstain_below=None, and score abstention by "
+            "patient_scorer('selective_accuracy') beside patient_scorer('coverage')."
+        )
+
+
 def _decide_fold(
-    model: Any, table: pd.DataFrame, y: np.ndarray, train: np.ndarray, test: np.ndarray
+    name: str,
+    model: Any,
+    table: pd.DataFrame,
+    y: np.ndarray,
+    train: np.ndarray,
+    test: np.ndarray,
 ) -> pd.DataFrame:
     """Fit on the training patients and decide about the test patients."""
     fitted = clone(model).fit(table.iloc[train], y[train])
     fitted = getattr(fitted, "best_estimator_", fitted)
+    _refuse_abstention(name, fitted)  # a search may have chosen to
     if hasattr(fitted, "predict_patients"):
         made = fitted.predict_patients(table.iloc[test])
         names = [name for name in fitted._score_columns() if name in made.columns]

@@ -19,7 +19,8 @@ EVERYTHING = {
     "horizontal_flip": 0.5,
     "vertical_flip": 0.5,
     "rotation": 15.0,
-    "color_jitter": 0.3,
+    "color_jitter": (0.3, 0.2, 0.0),
+    "translation": 0.2,
 }
 
 
@@ -50,6 +51,7 @@ def test_off_by_default_but_for_the_challenge_entrys(case):
     entry = type(model).__name__ == "ConvNeXtSeverityClassifier"
     assert model.spec_augment == (0.7 if entry else 0)
     names = ("horizontal_flip", "vertical_flip", "rotation", "color_jitter", "mixup", "cutmix")
+    names += ("translation",)
     assert {name: getattr(model, name) for name in names} == dict.fromkeys(names, 0)
     assert model.n_tta == 1
     assert model.set_params(spec_augment=0)._augmentation() is None
@@ -215,6 +217,50 @@ def test_views_need_an_augmentation(convnext, make_images):
     model = convnext.model(spec_augment=0).fit(X, y)
     with pytest.raises(ValueError, match="n_tta=2 averages"):
         model.set_params(n_tta=2).predict(X)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, "a", 1.5, True, None])
+def test_the_number_of_views_is_checked_at_prediction_too(convnext, make_images, wrong):
+    X, y = make_images(6)
+    model = convnext.model(max_epochs=1).fit(X, y).set_params(n_tta=wrong)
+    with pytest.raises(ValueError, match=f"n_tta={wrong!r} must be an integer of 1 or more"):
+        model.predict_proba(X)
+
+
+def test_no_view_is_the_image_itself(convnext, make_images):
+    """Flips of small probability: nearly every view would be the image."""
+    X, y = make_images(8)
+    model = plain(convnext, horizontal_flip=0.02).fit(X, y)
+    single, flipped = model.predict_proba(X), model.predict_proba(X[:, :, :, ::-1])
+    assert np.abs(single - flipped).max() > 1e-3
+    expected = (single + 4 * flipped) / 5
+    assert_allclose(model.set_params(n_tta=5).predict_proba(X), expected, atol=1e-6)
+
+
+# ------------------------------------------------------------------------ masks of SpecAugment
+
+
+def test_width_and_number_of_masks(convnext, make_images, batches):
+    X, y = make_images(8)
+    options = {"spec_augment": 1.0, "spec_augment_width": 0.5, "spec_augment_masks": 1}
+    plain(convnext, **options).fit(X, y)
+    ((seen, _),) = batches
+    known = X.reshape(8, -1)
+    widest = 0
+    for image in seen["X"].numpy():
+        original = X[(known == image.ravel()).mean(axis=1).argmax()]
+        changed = (image != original)[0]
+        rows, columns = changed.all(axis=1), changed.all(axis=0)
+        for masked in (rows, columns):
+            assert np.count_nonzero(np.diff(np.concatenate([[0], masked, [0]]))) <= 2  # one run
+            assert masked.sum() <= 16
+            widest = max(widest, masked.sum())
+    assert widest > 4  # beyond the widest of the default
+
+
+def test_default_masks_are_those_of_the_module(convnext):
+    (masks,) = convnext.model()._augmentation().augmentations
+    assert repr(masks) == repr(SpecAugment(probability=0.7))
 
 
 # ------------------------------------------------------------------------------------ together

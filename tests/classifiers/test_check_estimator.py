@@ -14,6 +14,7 @@ from sklearn_dysarthria import HyperLinearClassifier, SkipFailedRows
     [
         # Fewer, larger steps than by default: the checks fit some hundred times.
         HyperLinearClassifier(max_epochs=20, lr=0.01),
+        HyperLinearClassifier(head="dense", max_epochs=40, lr=0.05),
         SkipFailedRows(LogisticRegression()),
         SkipFailedRows(SVC()),
         SkipFailedRows(make_pipeline(StandardScaler(), LogisticRegression())),

@@ -153,6 +153,7 @@ def test_without_probabilities(graded):
         ({"healthy": 9}, r"healthy=9 is not among the labels \[1, 2, 3, 4, 5\]"),
         ({"healthy": "5"}, "healthy='5' is not among"),
         ({"healthy": [5]}, "is not among"),
+        ({"healthy": True}, "healthy=True is not among"),
         ({"threshold": 1.5}, "'threshold' parameter"),
         ({"grader": 3}, "'grader' parameter"),
     ],

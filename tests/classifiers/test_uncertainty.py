@@ -5,6 +5,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
 
 from sklearn_dysarthria import HyperAlexNetClassifier, HyperLinearClassifier
 
@@ -81,6 +82,46 @@ def test_failed_rows(table):
     alone = model.predict_uncertainty(spoilt[:1])
     assert alone.shape == (1, 3)
     assert np.isnan(alone).all()
+
+
+def test_a_dense_head_on_features_has_none(table):
+    X, y = table
+    model = small(head="dense")
+    assert not hasattr(model, "predict_uncertainty")
+    with pytest.raises(AttributeError, match="predict_uncertainty"):
+        _ = model.fit(X, y).predict_uncertainty
+
+
+def test_a_dense_head_on_features_is_a_linear_layer(table):
+    X, y = table
+    model = small(head="dense").fit(X, y)
+    head = model.net_.module_.head
+    assert type(head) is torch.nn.Linear
+    assert model.n_parameters_ == model.n_head_parameters_ == 4 * 3 + 3
+    weight, bias = head.weight.detach().numpy(), head.bias.detach().numpy()
+    assert weight.dtype == np.float64
+    odds = np.exp(X @ weight.T + bias)
+    assert_allclose(model.predict_proba(X), odds / odds.sum(axis=1, keepdims=True), rtol=1e-9)
+
+
+def test_a_dense_head_on_features_learns_what_logistic_regression_does():
+    y = np.arange(150) % 3
+    X = np.random.default_rng(1).normal(size=(150, 2)) + 0.5 * y[:, None]  # far from separable
+    model = small(head="dense", max_epochs=200, lr=0.1, batch_size=150).fit(X, y)
+    expected = LogisticRegression(C=np.inf, tol=1e-8, max_iter=2000).fit(X, y).predict_proba(X)
+    assert_allclose(model.predict_proba(X), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("loss", ["corn", "cumulative_link"])
+def test_a_dense_head_on_features_with_ordinal_losses(table, loss):
+    X, y = table
+    model = small(head="dense", loss=loss).fit(X, y)
+    assert_allclose(model.predict_proba(X).sum(axis=1), 1)
+
+
+def test_unknown_head(table):
+    with pytest.raises(ValueError, match="The 'head' parameter"):
+        small(head="linear").fit(*table)
 
 
 def test_unfitted(table):

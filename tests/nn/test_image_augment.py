@@ -17,6 +17,7 @@ EVERYTHING = {
     "vertical_flip": 0.5,
     "rotation": 20.0,
     "color_jitter": 0.4,
+    "translation": 0.2,
 }
 
 
@@ -116,6 +117,116 @@ def test_jitter_factors_have_the_asked_for_range():
     assert (factors.amax(dim=0) - factors.amin(dim=0)).min() > 0.55
 
 
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_jitter_by_parts(number):
+    """Three strengths: a part alone, without a step for those of strength 0."""
+    X = images(2)
+    strengths = [0.0, 0.0, 0.0]
+    strengths[number] = 0.5
+    augment = ImageAugment(color_jitter=tuple(strengths))
+    factors = torch.tensor([augment._draw().factors for _ in range(200)])
+    assert (factors == 1).all(dim=0).tolist() == [i != number for i in range(3)]
+    low, high = X.amin(dim=(2, 3), keepdim=True), X.amax(dim=(2, 3), keepdim=True)
+    adjust = ("adjust_brightness", "adjust_contrast", "adjust_saturation")[number]
+    unit = getattr(v2.functional, adjust)((X - low) / (high - low), 1.4)
+    found = augment._transform(X, draw(factors=[1.4] * 3))
+    torch.testing.assert_close(found, unit * (high - low) + low)
+
+
+def test_one_strength_is_three_alike():
+    X = images()
+    torch.manual_seed(2)
+    single = ImageAugment(color_jitter=0.3)(X)
+    torch.manual_seed(2)
+    assert torch.equal(ImageAugment(color_jitter=(0.3, 0.3, 0.3))(X), single)
+    assert ImageAugment(color_jitter=(0, 0, 0.0)).is_off
+    assert torch.equal(ImageAugment(color_jitter=(0, 0, 0.0))(X), X)
+
+
+@pytest.mark.parametrize("wrong", [(0.1, 0.2), (0.1, 0.2, 1.1), (0.1, "a", 0), (), [-0.1, 0, 0]])
+def test_wrong_strengths(wrong):
+    with pytest.raises(ValueError, match="color_jitter must be between 0 and 1, or three such"):
+        ImageAugment(color_jitter=wrong)
+
+
+# ----------------------------------------------------------------------------- translation
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(3, 0), (0, -5), (-4, 7), (24, 0)])
+def test_translation_moves_whole_pixels_and_leaves_the_mean(rows, columns):
+    X = images(2) + 3
+    shift = (rows / 24, columns / 32)
+    found = ImageAugment(translation=1.0)._transform(X, draw(shift=shift))
+    expected = X.mean(dim=(2, 3), keepdim=True).expand_as(X).clone()
+    for row in range(24):
+        for column in range(32):
+            to = (row + rows, column + columns)
+            if 0 <= to[0] < 24 and 0 <= to[1] < 32:
+                expected[:, :, to[0], to[1]] = X[:, :, row, column]
+    torch.testing.assert_close(found, expected)
+
+
+def test_translations_are_uniform_up_to_the_largest():
+    augment = ImageAugment(translation=0.1)
+    shifts = torch.tensor([augment._draw().shift for _ in range(1000)])
+    assert shifts.abs().max() <= 0.1
+    assert (shifts.amin(dim=0) < -0.095).all()
+    assert (shifts.amax(dim=0) > 0.095).all()
+    assert abs(torch.corrcoef(shifts.T)[0, 1].item()) < 0.15
+
+
+# ------------------------------------------------------------------------- draws that change
+
+
+WEAK = [
+    ImageAugment(horizontal_flip=0.05),
+    ImageAugment(horizontal_flip=0.02, vertical_flip=0.05),
+    ImageAugment(translation=0.03),  # often rounded to no pixel
+    SpecAugment(probability=0.1),
+    SpecAugment(1.0, 0.05, 0.05, 1, 1),  # widths of 0 are frequent
+    AugmentChain(ImageAugment(horizontal_flip=0.05), SpecAugment(probability=0.1)),
+]
+
+
+@pytest.mark.parametrize("augment", WEAK, ids=str)
+def test_a_view_is_never_the_image_itself(augment):
+    X = images(1)
+    views = [augment.same_for_all(X) for _ in range(60)]
+    assert not any(torch.equal(view, X) for view in views)
+    by_chance = [augment.same_for_all(X, must_change=False) for _ in range(60)]
+    assert any(torch.equal(view, X) for view in by_chance)
+
+
+@pytest.mark.parametrize("augment", WEAK, ids=str)
+def test_what_images_show_does_not_decide_the_draw(augment):
+    """A grey image, which nothing changes, is given the same draw as any other."""
+    X = images(2)
+    for seed in range(10):
+        torch.manual_seed(seed)
+        alone, after = augment.same_for_all(X), torch.get_rng_state()
+        torch.manual_seed(seed)
+        both = augment.same_for_all(torch.cat([torch.zeros_like(X), X]))
+        assert torch.equal(torch.get_rng_state(), after)
+        assert torch.equal(both[2:], alone)
+
+
+def test_flips_keep_their_odds_among_the_draws_that_flip():
+    X = images(1, 4, 6)
+    augment = ImageAugment(horizontal_flip=0.3, vertical_flip=0.1)
+    views = [augment.same_for_all(X) for _ in range(800)]
+    found = [sum(torch.equal(v, X.flip(*d)) for v in views) / 800 for d in ([3], [2], [2, 3])]
+    expected = np.array([0.3 * 0.9, 0.7 * 0.1, 0.3 * 0.1]) / (1 - 0.7 * 0.9)
+    assert_allclose(found, expected, atol=4 * 0.5 / 800**0.5)
+
+
+@pytest.mark.parametrize(
+    "augment", [ImageAugment(translation=0.01), SpecAugment(1.0, 0.01, 0.01), ImageAugment()]
+)
+def test_what_can_never_change_an_image_is_refused(augment):
+    with pytest.raises(ValueError, match="left images of this size unchanged in 10000 draws"):
+        augment.same_for_all(images(1))
+
+
 def test_a_channel_of_one_value_stays():
     X = images(2)
     X[:, 1] = 3.0
@@ -173,6 +284,7 @@ def test_modules_can_be_moved():
         ("vertical_flip", -0.1),
         ("rotation", 181),
         ("color_jitter", float("nan")),
+        ("translation", 1.01),
     ],
 )
 def test_wrong_parameters(name, value):

@@ -248,12 +248,16 @@ def test_named_tasks_and_unknown_ones():
     assert model.tasks_ == ["c", "a"]
     rest = X["task"] != "b"
     same = fusion_model(tasks=["c", "a"]).fit(X[rest], y[rest])
-    with pytest.warns(RecordingWarning, match=r"tasks \['b'\] were not trained on") as caught:
-        decided = model.predict_patients(X)
-    assert [w.filename for w in caught] == [__file__]
+    decided = model.predict_patients(X)  # the fit has told of "b" already
     pd.testing.assert_frame_equal(decided, same.predict_patients(X[rest]))
+    new = X.assign(task=X["task"].replace("b", "d"))
+    others = X.assign(patient="Q" + X["patient"])
+    for fitted, table in ((model, new), (same, others)):
+        with pytest.warns(RecordingWarning, match=r"\['[bd]'\] were not trained on") as caught:
+            assert len(fitted.predict_patients(table)) == len(decided)
+        assert [w.filename for w in caught] == [__file__]
     only_b = X["task"] == "b"
-    with pytest.warns(RecordingWarning), pytest.raises(PatientError, match="'P00' has no rec"):
+    with pytest.raises(PatientError, match="'P00' has no rec"):
         model.predict(X[only_b])
     lonely = X.copy()
     lonely.loc[lonely["patient"] == "P04", "task"] = "b"

@@ -38,6 +38,7 @@ from sklearn_dysarthria import (
     make_dysarthric_speech,
 )
 from sklearn_dysarthria.exceptions import PatientError, PatientLeakWarning, RecordingWarning
+from sklearn_dysarthria.patients._leaks import TrainingPatients
 
 
 def loudness(table):
@@ -304,3 +305,17 @@ def test_warnings_point_to_the_caller():
     with pytest.warns(PatientLeakWarning) as caught:
         PatientVotingClassifier(splitting).fit(X, y)
     assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_training_recordings_judged_beside_new_patients_are_no_leak(cohort):
+    X, y = cohort(seed=0, labels=["HC", "ALS"], max_recordings=3, n_patients=12)
+    old = X["patient"].isin(X["patient"].unique()[:8]).to_numpy()
+    known = TrainingPatients(X[old], X["patient"][old])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        known.warn_about(X, X["patient"].to_numpy())
+    other = X.copy()
+    first = np.flatnonzero(old)[0]
+    other.iloc[first, other.columns.get_loc("audio")] = "another.wav"
+    with pytest.warns(PatientLeakWarning, match=f"1 of .*{X['patient'].iloc[first]}"):
+        known.warn_about(other, other["patient"].to_numpy())

@@ -251,6 +251,8 @@ class TestInnerFolds:
             PatientVotingClassifier(on_features(net), voting, cv=2).fit(X, y)
         assert len(made) == 3
         assert all(valid and not train & valid for train, valid in made)
+        order = X["patient"].argsort(kind="stable").to_numpy()
+        X, y = X.iloc[order], y[order]
         folds = StratifiedPatientKFold(2, shuffle=False).split(X, y)
         for (train, valid), (rows, _) in zip(made[1:], folds, strict=True):
             assert train | valid == set(X["patient"].iloc[rows])

@@ -245,6 +245,9 @@ def test_a_fit_leaves_no_traces_of_another():
         ({"sampling_strategy": {5: 1}}, "greater or equal to the original number"),
         ({"sampling_strategy": {1: 2.5}}, r"sampling_strategy\[1\]=2.5 must be an integer"),
         ({"sampling_strategy": {1: True}}, r"sampling_strategy\[1\]=True must be"),
+        ({"multipliers": {1: 10**12}}, r"multipliers asks for \d+ rows, more than 100000000"),
+        ({"multipliers": {1: 10**30}}, "multipliers asks for"),
+        ({"sampling_strategy": {1: 10**12}}, "sampling_strategy asks for"),
         ({"random_state": "seed"}, "'random_state' parameter"),
     ],
 )

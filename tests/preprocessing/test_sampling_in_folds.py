@@ -308,3 +308,12 @@ def test_the_parts_given_stay_unfitted():
     assert not hasattr(spy, "rows_")
     assert model.estimator_.labels_.tolist() == [0, 0, 1, 1, 1, 1]
     assert model.sampler_.sample_indices_.tolist() == [0, 1, 2, 2, 3, 3]
+
+
+def test_a_fit_leaves_no_names_of_columns_behind():
+    table = pd.DataFrame({"a": np.arange(4.0), "b": np.arange(4.0)})
+    model = ResampledClassifier(RecordingOverSampler(), LogisticRegression())
+    assert model.fit(table, [0, 0, 0, 1]).feature_names_in_.tolist() == ["a", "b"]
+    model.fit(table.to_numpy()[:, :1], [0, 0, 0, 1])
+    assert not hasattr(model, "feature_names_in_")
+    assert model.n_features_in_ == 1

@@ -3,7 +3,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
@@ -137,6 +137,23 @@ def test_own_models(speech):
     assert whole["score_ALS"].tolist() == pytest.approx(bare["score_ALS"].tolist())
     with pytest.raises(ValueError, match="wrap it in PatientVotingClassifier"):
         compare(X, y, methods={"rows": columns_model(LogisticRegression())}, **QUICK)
+
+
+def test_models_that_may_abstain_are_refused(speech):
+    X, y = speech
+    X = silly(X)
+    careful = PatientVotingClassifier(
+        columns_model(LogisticRegression()), abstain_below=0.9, abstain_label="unsure"
+    )
+    cv = StratifiedPatientKFold(2, random_state=0)
+    scoring = patient_scorer("coverage")
+    whole = clone(careful).set_params(abstain_below=None)
+    chosen = GridSearchCV(whole, {"abstain_below": [1.0]}, cv=cv, scoring=scoring)
+    for model in (careful, make_pipeline(careful), chosen):
+        with pytest.raises(ValueError, match=r"method 'careful' may abstain .*coverage"):
+            compare(X, y, methods={"careful": model}, **QUICK)
+    search = GridSearchCV(whole, {"abstain_below": [None]}, cv=cv, scoring=scoring)
+    assert "searched" in compare(X, y, methods={"searched": search}, **QUICK).table.index
 
 
 class _OnlyPredict(ClassifierMixin, BaseEstimator):
@@ -294,3 +311,13 @@ def test_given_splits_that_divide_a_patient_are_refused(speech):
     rows = np.arange(len(X))
     with pytest.raises(PatientError, match="split 0 of cv has patients on both sides"):
         compare(X, y, methods=["egemaps-svm-vote"], cv=[(rows[1:], rows[:1])])
+
+
+@pytest.mark.parametrize("kind", [float, bool])
+def test_the_positive_class_may_be_spelled_as_an_equal_number(speech, kind, tmp_path):
+    X, y = speech
+    result = compare(
+        X, (y == "ALS").astype(kind), methods=["egemaps-svm-vote"], positive=1, **QUICK
+    )
+    assert type(result.positive) is kind
+    assert (tmp_path / "roc.png") in result.save(tmp_path)
