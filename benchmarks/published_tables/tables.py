@@ -221,7 +221,7 @@ def describe(model: Any) -> str:
     said = []
     for name, value in params.items():
         last = name.rpartition("__")[2]
-        if "vad__" in name:
+        if "vad__" in name or (last == "sample_rate" and value is None):
             continue
         if last in _TOLD and (last not in _DEFAULTS or value != _DEFAULTS[last]):
             said.append(f"{_TOLD[last]} {value}")

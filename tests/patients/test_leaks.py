@@ -308,7 +308,7 @@ def test_warnings_point_to_the_caller():
 
 
 def test_training_recordings_judged_beside_new_patients_are_no_leak(cohort):
-    X, y = cohort(seed=0, labels=["HC", "ALS"], max_recordings=3, n_patients=12)
+    X, _ = cohort(seed=0, labels=["HC", "ALS"], max_recordings=3, n_patients=12)
     old = X["patient"].isin(X["patient"].unique()[:8]).to_numpy()
     known = TrainingPatients(X[old], X["patient"][old])
     with warnings.catch_warnings():
