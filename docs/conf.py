@@ -41,7 +41,8 @@ numpydoc_class_members_toctree = False
 nitpicky = True
 nitpick_ignore_regex = [
     # Other libraries: their documentation is not fetched during a build.
-    ("py:.*", r"(sklearn|imblearn|skorch|numpy|pandas|scipy|joblib|torch|librosa|matplotlib|opensmile)\..*"),
+    ("py:.*", r"(sklearn|imblearn|skorch|numpy|pandas|scipy|joblib|torch|librosa)\..*"),
+    ("py:.*", r"(matplotlib|opensmile)\..*"),
     # Parts of the package that its docstrings mention and that are nobody's interface.
     ("py:.*", r"sklearn_dysarthria\.(_|datasets\._).*"),
 ]

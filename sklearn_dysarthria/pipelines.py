@@ -167,9 +167,9 @@ def sand_convnext_pipeline(
     ----------
     preset : {"paper", "quick"}, default="paper"
         ``"paper"`` is the published configuration (pretrained ConvNeXt-Base, 256 mel bands by
-        task, SpecAugment, flips, rotation, jitter and shifts, 75 epochs); ``"quick"`` the same system at
-        a size for two processor cores, with a small ConvNeXt from random weights and SpecAugment
-        alone.
+        task, SpecAugment, flips, rotation, jitter and shifts, 75 epochs); ``"quick"`` the same
+        system at a size for two processor cores, with a small ConvNeXt from random weights and
+        SpecAugment alone.
     oversample : "sand", dict of label to int, or None, default=None
         How often the recordings of a label are repeated in an epoch; ``"sand"`` is the entry's
         ``{1: 21, 2: 5, 3: 2}``, for SAND's labels.

@@ -122,12 +122,18 @@ def compare(
     from sklearn_dysarthria import report
     from sklearn_dysarthria.cli._checks import is_none
     from sklearn_dysarthria.cli._corpora import described
-    from sklearn_dysarthria.cli._front_end import configure
+    from sklearn_dysarthria.cli._front_end import configure, refuse_unusable_patients
+    from sklearn_dysarthria.cli._inputs import (
+        files_in,
+        inputs_of,
+        recordings_of,
+        refuse_to_replace,
+    )
     from sklearn_dysarthria.cli._models import build_model
     from sklearn_dysarthria.cli._output import output_folder
     from sklearn_dysarthria.cli._scoring import add_scores, check_scoring, try_scorers
     from sklearn_dysarthria.cli._study import read_study
-    from sklearn_dysarthria.cli._work import cache_folder, check_folds, label_like, load
+    from sklearn_dysarthria.cli._work import cache_folder, check_folds, load, positive_of
 
     verbose = int(not quiet)
     names = _names_in(methods) if methods is not None else list(report.METHODS)
@@ -159,12 +165,15 @@ def compare(
         from_file=study.source is not None,
     )
     # What can be wrong is tried before hours are spent.
+    refuse_to_replace(files_in(output), inputs_of(study))
     scorers = check_scoring(study.evaluation.scoring)
     if study.model.name is not None:
         build_model(study.model)
     X, y = load(study, verbose=verbose)
     evaluation = study.evaluation
-    check_folds(X, y, evaluation.n_splits)
+    refuse_to_replace(files_in(output), recordings_of(X))
+    check_folds(X, y, evaluation.n_splits, "--folds")
+    positive_class = positive_of(evaluation.positive, y, "--positive")
     try_scorers(scorers, y)
     with output_folder(output), cache_folder(study.run.cache) as kept:
         models = report.build_methods(
@@ -179,13 +188,15 @@ def compare(
             models["study"] = build_model(study.model, X, y)
         for model in models.values():
             configure(model, cache=kept, on_error=study.run.on_error)
+            if study.run.on_error == "nan":
+                refuse_unusable_patients(model, X, n_jobs=study.run.n_jobs, verbose=verbose)
         result = report.compare(
             X,
             y,
             methods=models,
             n_splits=evaluation.n_splits,
             n_repeats=evaluation.n_repeats,
-            positive=label_like(evaluation.positive, y),
+            positive=positive_class,
             confidence=evaluation.confidence,
             n_resamples=evaluation.n_resamples,
             n_jobs=study.run.n_jobs,

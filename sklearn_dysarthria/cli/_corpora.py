@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
+import re
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from sklearn_dysarthria.cli._checks import StudyError, check_values, did_you_mean
 from sklearn_dysarthria.cli._study import is_table_file
+from sklearn_dysarthria.exceptions import RecordingError
 
 CORPORA = {
     "synthetic": "make_dysarthric_speech",
@@ -47,6 +50,9 @@ def loader_of(corpus: Mapping[str, Any]) -> Callable[..., Any]:
     from sklearn_dysarthria import datasets
 
     name = corpus.get("name")
+    misspelled = difflib.get_close_matches("name", corpus, n=1) if name is None else []
+    if misspelled:
+        raise StudyError(f"Unknown key {misspelled[0]!r} in [corpus]. Did you mean 'name'?")
     what = f"{', '.join(map(repr, available()))}, or a .csv or .parquet file"
     if name is None:
         raise StudyError(f"Which corpus? Give {what}, on the command line or as corpus.name.")
@@ -92,7 +98,7 @@ def corpus_arguments(corpus: Mapping[str, Any]) -> dict[str, Any]:
     where = f"corpus, {corpus['name']}" if not is_table_file(corpus["name"]) else "corpus"
     given = {name: value for name, value in corpus.items() if name != "name"}
     try:
-        arguments = check_values("corpus", given, known)
+        arguments = check_values("corpus", given, {**known, "name": str})
     except StudyError as error:
         raise StudyError(str(error).replace("[corpus]", f"[{where}]")) from None
     if is_table_file(corpus["name"]):
@@ -109,7 +115,9 @@ def corpus_arguments(corpus: Mapping[str, Any]) -> dict[str, Any]:
     return arguments
 
 
-def load_corpus(corpus: Mapping[str, Any], *, verbose: int = 0) -> tuple[Any, Any]:
+def load_corpus(
+    corpus: Mapping[str, Any], *, verbose: int = 0, need_labels: bool = True
+) -> tuple[Any, Any]:
     """Load the recordings and their labels.
 
     Parameters
@@ -118,11 +126,13 @@ def load_corpus(corpus: Mapping[str, Any], *, verbose: int = 0) -> tuple[Any, An
         Table ``[corpus]``.
     verbose : int, default=0
         1 shows progress.
+    need_labels : bool, default=True
+        Refuse a corpus without labels.
 
     Returns
     -------
-    X, y : table of recordings, array-like of shape (n_recordings,)
-        As the loader returns them.
+    X, y : table of recordings, array-like of shape (n_recordings,) or None
+        As the loader returns them; None where there are no labels.
 
     Raises
     ------
@@ -133,12 +143,52 @@ def load_corpus(corpus: Mapping[str, Any], *, verbose: int = 0) -> tuple[Any, An
     parameters = inspect.signature(loader).parameters
     if "verbose" in parameters:
         arguments["verbose"] = verbose
-    if "return_X_y" in parameters:
-        arguments["return_X_y"] = True
-    X, y = loader(**arguments)
-    if y is None:
-        raise ValueError(f"The corpus {described(corpus)} has no labels.")
+    if is_table_file(corpus["name"]):
+        X, y = _load_table(
+            loader, arguments, may_lack_labels=not need_labels and "target" not in corpus
+        )
+    else:
+        if "return_X_y" in parameters:
+            arguments["return_X_y"] = True
+        X, y = loader(**arguments)
+    if y is None and need_labels:
+        hint = ": corpus.target names their column" if is_table_file(corpus["name"]) else ""
+        raise ValueError(f"The corpus {described(corpus)} has no labels{hint}.")
     return X, y
+
+
+def _load_table(
+    loader: Callable[..., Any], arguments: dict[str, Any], *, may_lack_labels: bool
+) -> tuple[Any, Any]:
+    try:
+        if may_lack_labels:
+            alone = loader(**{**arguments, "target": None})
+            if DEFAULT_LABEL not in alone.data.columns:
+                return alone.data, None
+        loaded = loader(**arguments)
+    except RecordingError as error:
+        # The loader's remedy is Python; here it is an entry of the study.
+        raise reworded(error, r'(corpus.\1="none" does without)') from None
+    return loaded.data, loaded.target
+
+
+def reworded(error: RecordingError, remedy: str) -> RecordingError:
+    r"""Return an error of ``load_recordings`` with the remedy that a command has.
+
+    Parameters
+    ----------
+    error : RecordingError
+        Says that a role of the table can be None.
+    remedy : str
+        What to say instead; ``\1`` is the role.
+
+    Returns
+    -------
+    RecordingError
+        Of the same class.
+    """
+    problem = re.sub(r"\((\w+)=None does without\)", remedy, error.problem)
+    return type(error)(problem, row=error.row, path=error.path, remedy=error.remedy)
 
 
 def described(corpus: Mapping[str, Any]) -> str:

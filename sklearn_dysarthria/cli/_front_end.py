@@ -126,3 +126,41 @@ def compute(steps: list[Any], table: Any, *, fit: bool) -> tuple[Any, np.ndarray
                 values = ready.transform(values)
     failed = np.fromiter((label in labels for label in table.index), bool, len(table))
     return values, failed
+
+
+def refuse_unusable_patients(
+    model: Any, table: Any, *, n_jobs: int | None, verbose: int
+) -> np.ndarray:
+    """Run a model's front end before its training, and refuse patients who would be lost.
+
+    Parameters
+    ----------
+    model : estimator
+        With ``on_error="nan"``; it finds what is computed here in its cache.
+    table : pandas.DataFrame
+        Recordings, with an index that tells rows apart.
+    n_jobs : int or None
+        Processes.
+    verbose : int
+        1 shows progress.
+
+    Returns
+    -------
+    ndarray of bool of shape (n_recordings,)
+        Which recordings cannot be used.
+
+    Raises
+    ------
+    ValueError
+        A patient has none that can.
+    """
+    steps = [configure(clone(step), n_jobs=n_jobs, verbose=verbose) for step in front_end(model)]
+    _, failed = compute(steps, table, fit=True)
+    usable = set(table.loc[~failed, "patient"])
+    lost = [str(patient) for patient in dict.fromkeys(table["patient"]) if patient not in usable]
+    if lost:
+        raise ValueError(
+            f"{len(lost)} patient{' has' if len(lost) == 1 else 's have'} no usable recording: "
+            f"{', '.join(lost)}; leave them out, or mend the recordings."
+        )
+    return failed

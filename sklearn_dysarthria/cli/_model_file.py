@@ -7,32 +7,44 @@ The file is a ZIP archive of ``metadata.json``, which is read first and runs not
 from __future__ import annotations
 
 import datetime
-import hashlib
 import io
 import json
 import platform
 import zipfile
+import zlib
 from importlib import metadata as installed
 from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
-import pandas as pd
 
 from sklearn_dysarthria.cli._front_end import configure
+from sklearn_dysarthria.cli._known import hash_of, recording_hashes
 from sklearn_dysarthria.cli._study import Study
 from sklearn_dysarthria.recordings import one_label_per_patient, patient_ids
 
-FORMAT = 1
+FORMAT = 2
 _FACTS, _MODEL = "metadata.json", "model.joblib"
 _ALWAYS = ("sklearn-dysarthria", "scikit-learn", "numpy", "joblib")
 _OF_NETS = ("torch", "torchvision", "skorch")
 # Releases of these may store the same estimator in another way.
 _DECISIVE = ("sklearn-dysarthria", "scikit-learn", "torch", "skorch")
+# What the commands look up, and of which kind it is.
+_NEEDED: dict[str, type] = {
+    "versions": dict,
+    "trained": str,
+    "study": dict,
+    "classes": list,
+    "tasks": list,
+    "patients_sha256": list,
+    "recordings_sha256": list,
+}
 
 
-def describe_model(model: Any, study: Study, X: Any, y: Any) -> dict[str, Any]:
+def describe_model(
+    model: Any, study: Study, X: Any, y: Any, *, n_left_out: int = 0
+) -> dict[str, Any]:
     """Collect what a model file says about the model.
 
     Parameters
@@ -42,12 +54,14 @@ def describe_model(model: Any, study: Study, X: Any, y: Any) -> dict[str, Any]:
     study : Study
         What it was fitted by.
     X, y : table of recordings, array-like of shape (n_recordings,)
-        What it was fitted on.
+        What it was fitted on, without the recordings that could not be used.
+    n_left_out : int, default=0
+        How many those are.
 
     Returns
     -------
     dict
-        Plain values; patients only as hashes.
+        Plain values; patients and recordings only as hashes.
     """
     label_of = one_label_per_patient(patient_ids(X), np.asarray(y))
     packages = [*_ALWAYS, *(_OF_NETS if _has_net(model) else ())]
@@ -63,25 +77,11 @@ def describe_model(model: Any, study: Study, X: Any, y: Any) -> dict[str, Any]:
         "classes": classes,
         "patients_per_class": {str(label): int((label_of == label).sum()) for label in classes},
         "recordings": len(X),
+        "recordings_left_out": n_left_out,
         "tasks": tasks,
         "patients_sha256": sorted(map(hash_of, label_of.index)),
+        "recordings_sha256": sorted({found for found in recording_hashes(X) if found}),
     }
-
-
-def hash_of(patient: Any) -> str:
-    """Return what stands for a patient in a model file.
-
-    Parameters
-    ----------
-    patient : object
-        Identifier, spelled as text: a table file gives text, a program perhaps numbers.
-
-    Returns
-    -------
-    str
-        Hexadecimal SHA-256.
-    """
-    return hashlib.sha256(str(patient).encode()).hexdigest()
 
 
 def _has_net(model: Any, depth: int = 8) -> bool:
@@ -129,20 +129,42 @@ def read_facts(path: Path) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        The file is none of ours, or of a newer format.
+        The file is none of ours, is damaged, or of another format.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             facts = json.loads(archive.read(_FACTS))
-            known = isinstance(facts, dict) and "versions" in facts and "format" in facts
+            known = isinstance(facts, dict) and "format" in facts
             archive.getinfo(_MODEL)
-    except (zipfile.BadZipFile, KeyError, ValueError):
+    except _BROKEN_ARCHIVE:
         known = False
     if not known:
         raise ValueError(f"{path} is no model that 'sklearn-dysarthria train' wrote.")
     if facts["format"] != FORMAT:
-        raise ValueError(f"{path} has format {facts['format']!r}; this version reads {FORMAT}.")
+        raise ValueError(
+            f"{path} has format {facts['format']!r}; this version reads {FORMAT}: train again."
+        )
+    lacking = [name for name, kind in _NEEDED.items() if not isinstance(facts.get(name), kind)]
+    if not lacking and not isinstance(_model_settings(facts).get("name"), str):
+        lacking = ["study"]
+    if lacking:
+        raise ValueError(
+            f"{path} is damaged, its description lacks {', '.join(map(repr, lacking))}: copy it "
+            "again, or train again."
+        )
     return facts
+
+
+# Bytes that changed on the way show as any of these.
+_BROKEN_ARCHIVE = (
+    *(zipfile.BadZipFile, KeyError, ValueError, EOFError, zlib.error),
+    *(NotImplementedError, RuntimeError),
+)
+
+
+def _model_settings(facts: dict[str, Any]) -> dict[str, Any]:
+    settings = facts["study"].get("model")
+    return settings if isinstance(settings, dict) else {}
 
 
 def read_model(path: Path) -> tuple[Any, dict[str, Any]]:
@@ -174,12 +196,22 @@ def read_model(path: Path) -> tuple[Any, dict[str, Any]]:
             f"{path} was written with {', '.join(wrong)}: install what it was written with, or "
             "train again."
         )
+    mend = "copy it again, or train again."
     try:
         with zipfile.ZipFile(path) as archive:
             stored = io.BytesIO(archive.read(_MODEL))
-    except zipfile.BadZipFile:
-        raise ValueError(f"{path} is damaged: copy it again, or train again.") from None
-    return joblib.load(stored), facts
+    except _BROKEN_ARCHIVE:
+        raise ValueError(f"{path} is damaged: {mend}") from None
+    try:
+        model = joblib.load(stored)
+    except Exception as error:  # a pickle that is broken raises whatever its bytes happen to say
+        told = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"The model in {path} cannot be loaded ({type(error).__name__}: {told}): {mend}"
+        ) from None
+    if not (hasattr(model, "predict_patients") and hasattr(model, "classes_")):
+        raise ValueError(f"{path} is damaged, it holds no model of patients: {mend}")
+    return model, facts
 
 
 def _version(name: str) -> str:
@@ -191,22 +223,3 @@ def _version(name: str) -> str:
 
 def _release(version: str) -> tuple[str, ...]:
     return tuple(version.split("+")[0].split(".")[:2])
-
-
-def training_patients(facts: dict[str, Any], patients: Any) -> list[Any]:
-    """Return those patients who were in a model's training set.
-
-    Parameters
-    ----------
-    facts : dict
-        See `describe_model`.
-    patients : array-like
-        Identifiers.
-
-    Returns
-    -------
-    list
-        In order of first appearance.
-    """
-    known = set(facts["patients_sha256"])
-    return [patient for patient in pd.unique(np.asarray(patients)) if hash_of(patient) in known]

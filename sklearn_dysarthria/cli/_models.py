@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from sklearn.utils._param_validation import (
     Interval,
@@ -12,9 +13,11 @@ from sklearn.utils._param_validation import (
     validate_parameter_constraints,
 )
 
+from sklearn_dysarthria._table import column
 from sklearn_dysarthria.cli._checks import StudyError, did_you_mean, is_none
 from sklearn_dysarthria.cli._study import ModelSettings
 from sklearn_dysarthria.patients import PatientVotingClassifier
+from sklearn_dysarthria.patients._task_weights import check_task_weights
 from sklearn_dysarthria.pipelines import PRESETS
 from sklearn_dysarthria.report import METHODS, build_methods
 
@@ -81,6 +84,7 @@ def build_model(settings: ModelSettings, X: Any = None, y: Any = None, *, verbos
         for joined, (spelled, value) in given.items()
     }
     inner.set_params(**checked)
+    _check_vote(model, X, y)
     return model
 
 
@@ -95,6 +99,28 @@ def _set_voting(model: Any, settings: ModelSettings) -> None:
             hint = did_you_mean(name, known)
             raise StudyError(f"Unknown key {name!r} in [model.voting].{hint}")
         model.set_params(**{name: checked_value(model, name, value, f"model.voting.{name}")})
+
+
+def _check_vote(model: Any, X: Any, y: Any) -> None:
+    """Find what does not fit together in a vote, which the fit would tell after the training."""
+    if not isinstance(model, PatientVotingClassifier):
+        return
+    if model.abstain_below is not None and model.abstain_label is None:
+        raise StudyError(
+            "model.voting.abstain_below needs model.voting.abstain_label, the answer about a "
+            "patient of whom the model is not sure."
+        )
+    if X is None:
+        return
+    try:
+        if y is not None:
+            model._check_abstention(np.unique(np.asarray(y)))
+        if model.voting in ("weighted", "stacked"):
+            tasks = column(X, "task", f"for voting={model.voting!r}")
+            if model.voting == "weighted" and model.task_weights is not None:
+                check_task_weights(model.task_weights, tasks)
+    except ValueError as error:
+        raise StudyError(f"[model.voting]: {error}") from None
 
 
 def _flat(

@@ -13,7 +13,9 @@ import typer
 
 from sklearn_dysarthria._utils.tasks import task_group
 from sklearn_dysarthria.cli._checks import did_you_mean, is_none
+from sklearn_dysarthria.cli._corpora import reworded
 from sklearn_dysarthria.cli._study import is_table_file
+from sklearn_dysarthria.exceptions import RecordingError
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf")
 DEFAULT_PATTERN = "{patient}_{task}"
@@ -151,7 +153,11 @@ def _from_table(path: Path, columns: Mapping[str, Any]) -> pd.DataFrame:
     from sklearn_dysarthria.datasets import load_recordings
 
     named = {role: None if is_none(name) else name for role, name in columns.items()}
-    X = load_recordings(path, **named).data
+    try:
+        X = load_recordings(path, **named).data
+    except RecordingError as error:
+        # The loader's remedy is Python; here it is an option.
+        raise reworded(error, r"(--\1-column none does without)") from None
     if named.get("patient", "patient") is None:  # every recording is a patient of its own
         X = X.assign(patient=X["audio"])
     # Segments and the like are part of the recording; whether the rest is in the file or not,

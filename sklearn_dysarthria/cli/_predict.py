@@ -24,8 +24,11 @@ HELP = """Decide about the patients behind recordings.
 
 Takes a file of train, and any number of recordings, folders (searched to the bottom) and CSV or
 parquet tables (columns audio, patient and task; no labels are needed).  Prints a row per patient:
-the class, how many recordings counted, their votes, and the probability of each class (decision
-values for a model without probabilities, such as the SVM).
+the class, how sure of it the model is (confidence) and whether that was too little (abstained),
+how many recordings counted, their votes, and the probability of each class (decision values for a
+model without probabilities, such as the SVM).
+
+Patients of the training set, and tasks that the model was not trained on, draw a warning.
 
 Whose recording a file is, and of which task, is told by its name: ID000_phonationA.wav is task
 phonationA of patient ID000.  A name that does not end in a known task is a patient of its own.
@@ -85,18 +88,28 @@ def predict(
     """Load, decide, print; the help text stands above."""
     from sklearn_dysarthria.cli._decisions import as_text, with_lost_patients
     from sklearn_dysarthria.cli._front_end import configure
+    from sklearn_dysarthria.cli._inputs import recordings_of, refuse_to_replace
     from sklearn_dysarthria.cli._model_file import read_facts, read_model
     from sklearn_dysarthria.cli._output import output_file
     from sklearn_dysarthria.cli._paths import recordings_from
+    from sklearn_dysarthria.cli._remarks import refuse_unknown_tasks, remarks_on
+    from sklearn_dysarthria.cli._study import is_table_file
     from sklearn_dysarthria.cli._work import cache_folder, counted, tell
+    from sklearn_dysarthria.exceptions import PatientLeakWarning
 
+    if n_jobs == 0:
+        raise ValueError("--n-jobs must be 1 or more, or -1 for all cores, not 0.")
+    refuse_to_replace({"--output": output}, [("the model file", model)])
     facts = read_facts(model)
     columns = {"audio": audio_column, "patient": patient_column, "task": task_column}
     table = recordings_from(paths, pattern=pattern, tasks=facts["tasks"], columns=columns)
+    inputs = [("one of the tables", path) for path in paths if is_table_file(str(path))]
+    refuse_to_replace({"--output": output}, [*inputs, *recordings_of(table)])
     patients = list(dict.fromkeys(table["patient"]))
     if not quiet:
         tell(f"{counted(len(table), 'recording')} of {counted(len(patients), 'patient')}")
     fitted, _ = read_model(model)
+    refuse_unknown_tasks(fitted, table, all_of_them=on_error != "nan")
     with cache_folder(None if cache is None else str(cache)) as kept:
         configure(
             fitted,
@@ -105,10 +118,15 @@ def predict(
             on_error=on_error or "raise",
             verbose=int(not quiet),
         )
-        if on_error == "nan":
-            decided = _decide_where_possible(fitted, table)
-        else:
-            decided = fitted.predict_patients(table)
+        with warnings.catch_warnings():
+            # Told below, in words that fit: nobody cross-validates here.
+            warnings.simplefilter("ignore", PatientLeakWarning)
+            if on_error == "nan":
+                decided = _decide_where_possible(fitted, table)
+            else:
+                decided = fitted.predict_patients(table)
+    for remark in remarks_on(facts, table):
+        tell(f"Warning: {remark}")
     decided = with_lost_patients(decided, patients)
     chosen = style.value if style is not None else _style_of(output)
     text = as_text(decided, chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,8 @@ from sklearn_dysarthria.cli._options import (
 HELP = """Check every recording, and compute the features or images of the study's model.
 
 Reads all recordings and writes a report with a row for each: can it be used, and if not, why.
-Ends with exit code 1 if there are any that cannot, unless --allow-unusable is given.
+Ends with exit code 1 if there are any that cannot, unless --allow-unusable is given.  No labels
+are needed.
 
 With --cache (or run.cache in the study), the model's features or images are computed and kept
 there, where train and evaluate find them; with --output they are also written to a file.
@@ -37,7 +39,7 @@ def preprocess(
     study_or_corpus: Inputs = None,
     report: Annotated[
         Path, typer.Option(dir_okay=False, help="CSV file for the report on recordings.")
-    ] = Path("recordings.csv"),
+    ] = Path("recordings_report.csv"),
     output: Annotated[
         Path | None,
         typer.Option(
@@ -60,10 +62,11 @@ def preprocess(
     """Check, compute, write; the help text stands above."""
     from sklearn_dysarthria.cli._corpora import corpus_arguments
     from sklearn_dysarthria.cli._front_end import compute, configure, front_end
+    from sklearn_dysarthria.cli._inputs import inputs_of, recordings_of, refuse_to_replace
     from sklearn_dysarthria.cli._models import build_model
     from sklearn_dysarthria.cli._output import output_file
     from sklearn_dysarthria.cli._study import read_study
-    from sklearn_dysarthria.cli._work import check, load, tell
+    from sklearn_dysarthria.cli._work import check, load_recordings_at_least, tell
     from sklearn_dysarthria.recordings import check_recordings
 
     verbose = int(not quiet)
@@ -73,10 +76,17 @@ def preprocess(
     wanted = study.run.cache is not None or output is not None
     if output is not None and output.suffix.lower() not in (".npz", ".csv"):
         raise typer.BadParameter(f"--output {output} must end in .npz or .csv.")
+    outputs = {"--report": report, "--output": output}
+    if output is not None and os.path.realpath(output) == os.path.realpath(report):
+        raise typer.BadParameter(f"--output and --report are both {str(output)!r}.")
+    refuse_to_replace(outputs, inputs_of(study))
     corpus_arguments(study.corpus)
     if study.model.name is not None or wanted:
         check(study)
-    X, y = load(study, verbose=verbose)
+    if output is not None and output.suffix.lower() == ".csv":
+        _refuse_images_in_csv(front_end(build_model(study.model)))
+    X, y = load_recordings_at_least(study, verbose=verbose)
+    refuse_to_replace(outputs, recordings_of(X))
     clean, found = check_recordings(X, y, n_jobs=study.run.n_jobs, verbose=verbose)
     with output_file(report) as unfinished:
         _report_of(X, found).to_csv(unfinished, index=False)
@@ -100,7 +110,7 @@ def preprocess(
             "--output FILE writes them."
         )
         return
-    model = build_model(study.model, clean, y[found["ok"].to_numpy()])
+    model = build_model(study.model, clean, None if y is None else y[found["ok"].to_numpy()])
     on_error = "nan" if allow_unusable else "raise"
     configure(
         model, cache=study.run.cache, n_jobs=study.run.n_jobs, verbose=verbose, on_error=on_error
@@ -115,8 +125,14 @@ def preprocess(
         names = _feature_names(front_end(model)[-1], values)
         with output_file(output) as unfinished:
             rows = clean[kept]
-            _write(unfinished, rows, y[rows.index], values[kept], names)
+            labels = None if y is None else y[rows.index]
+            _write(unfinished, rows, labels, values[kept], names)
         typer.echo(f"wrote {output}")
+
+
+def _refuse_images_in_csv(steps: list[Any]) -> None:
+    if not hasattr(steps[-1], "get_feature_names_out"):
+        raise ValueError("Images do not fit into a CSV file: give --output a name in .npz.")
 
 
 def _report_of(X: Any, found: Any) -> Any:
@@ -146,13 +162,12 @@ def _write(path: Path, table: Any, y: Any, values: Any, names: list[str] | None)
     facts = {"audio": [_path_of(audio) for audio in table["audio"]]}
     facts |= {n: list(table[n].astype(str)) for n in ("patient", "task") if n in table.columns}
     if path.suffix.lower() == ".csv":
-        if names is None:
-            raise ValueError("Images do not fit into a CSV file: give --output a name in .npz.")
         # Shortest decimals that give the same float32 again.
         features = pd.DataFrame(np.asarray(values), columns=names)
-        pd.concat([pd.DataFrame({**facts, "label": y}), features], axis=1).to_csv(path, index=False)
+        told = pd.DataFrame(facts if y is None else {**facts, "label": y})
+        pd.concat([told, features], axis=1).to_csv(path, index=False)
         return
-    arrays: dict[str, Any] = {"values": values, "label": _plain(y)}
+    arrays: dict[str, Any] = {"values": values} | ({} if y is None else {"label": _plain(y)})
     arrays |= {name: np.array(cells, dtype=str) for name, cells in facts.items()}
     if names is not None:
         arrays["feature_names"] = np.array(names, dtype=str)

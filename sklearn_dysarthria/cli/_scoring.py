@@ -18,6 +18,7 @@ from sklearn_dysarthria.cli._checks import StudyError, did_you_mean
 from sklearn_dysarthria.exceptions import SmallClassWarning
 from sklearn_dysarthria.patients import patient_bootstrap, patient_scorer
 from sklearn_dysarthria.patients._bootstrap import check_draws, warn_about_small_classes
+from sklearn_dysarthria.patients._named_scores import NAMED_SCORES
 from sklearn_dysarthria.recordings import one_label_per_patient, patient_ids
 from sklearn_dysarthria.report import Comparison
 from sklearn_dysarthria.report._compare import _positive_class, _score
@@ -77,7 +78,7 @@ def check_scoring(names: str | Sequence[str]) -> dict[str, Any]:
         try:
             scorers[name] = patient_scorer(name).scorer
         except ValueError:
-            hint = did_you_mean(name, get_scorer_names(), listed=False)
+            hint = did_you_mean(name, {*get_scorer_names(), *NAMED_SCORES}, listed=False)
             raise StudyError(f"evaluation.scoring: there is no scorer {name!r}.{hint}") from None
     return scorers
 
@@ -276,7 +277,9 @@ def evaluate_held_out(
     settings = {
         "patients": ", ".join(f"{label}: {(label_of == label).sum()}" for label in classes),
         "recordings": len(X),
-        "held out": "no patient of this corpus was in the training set",
+        "held out": "no patient has the name of a training patient, and no recording the samples "
+        "of a training recording (not checked: the same people under other names, in other "
+        "recordings)",
         "positive class": "mean over classes" if positive is None else positive,
         "intervals": f"{confidence:.0%}, patient bootstrap with {n_resamples} draws; for chance, "
         "the range of that share of random guessers",

@@ -45,6 +45,18 @@ class Evaluation:
     random_state: int = 0
     scoring: str | Sequence[str] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse numbers out of their range before any corpus is read."""
+        least = {"n_splits": 2, "n_repeats": 1, "n_resamples": 1, "random_state": 0}
+        for name, lowest in least.items():
+            value = getattr(self, name)
+            if value < lowest:
+                raise StudyError(f"evaluation.{name} must be {lowest} or more, not {value!r}.")
+        if not 0 < self.confidence < 1:
+            raise StudyError(
+                f"evaluation.confidence must be between 0 and 1, not {self.confidence!r}."
+            )
+
 
 @dataclass(frozen=True)
 class Run:
@@ -53,6 +65,11 @@ class Run:
     cache: str | None = None
     n_jobs: int | None = None
     on_error: Literal["raise", "nan"] = "raise"
+
+    def __post_init__(self) -> None:
+        """Refuse no processes at all."""
+        if self.n_jobs == 0:
+            raise StudyError("run.n_jobs must be 1 or more, or -1 for all cores, not 0.")
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 import typer
 
+from sklearn_dysarthria.cli._checks import StudyError
 from sklearn_dysarthria.cli._corpora import corpus_arguments, load_corpus
 from sklearn_dysarthria.cli._models import build_model
 from sklearn_dysarthria.cli._study import Study
 from sklearn_dysarthria.recordings import as_table, one_label_per_patient, patient_ids
+from sklearn_dysarthria.report._compare import _positive_class
 
 
 def check(study: Study) -> None:
@@ -48,12 +50,38 @@ def load(study: Study, *, verbose: int) -> tuple[pd.DataFrame, np.ndarray]:
     -------
     X, y : DataFrame, ndarray of shape (n_recordings,)
         Recordings and labels, numbered from 0.
+
+    Raises
+    ------
+    ValueError
+        There are no labels, or what the loader says.
     """
     X, y = load_corpus(study.corpus, verbose=verbose)
     return as_table(X).reset_index(drop=True), np.asarray(y)
 
 
-def check_folds(X: Any, y: Any, n_splits: int) -> None:
+def load_recordings_at_least(
+    study: Study, *, verbose: int
+) -> tuple[pd.DataFrame, np.ndarray | None]:
+    """Do as `load`, but return None for labels that the corpus does not have.
+
+    Parameters
+    ----------
+    study : Study
+        Names the corpus.
+    verbose : int
+        1 shows progress.
+
+    Returns
+    -------
+    X, y : DataFrame, ndarray of shape (n_recordings,) or None
+        Recordings and labels, numbered from 0.
+    """
+    X, y = load_corpus(study.corpus, verbose=verbose, need_labels=False)
+    return as_table(X).reset_index(drop=True), None if y is None else np.asarray(y)
+
+
+def check_folds(X: Any, y: Any, n_splits: int, option: str = "") -> None:
     """Refuse more folds than any class has patients.
 
     Parameters
@@ -62,6 +90,8 @@ def check_folds(X: Any, y: Any, n_splits: int) -> None:
         The corpus.
     n_splits : int
         Folds.
+    option : str, default=""
+        Option of the command that says how many, beside the study.
 
     Raises
     ------
@@ -73,7 +103,7 @@ def check_folds(X: Any, y: Any, n_splits: int) -> None:
         counted = ", ".join(f"{label}: {n}" for label, n in sizes.items())
         raise ValueError(
             f"n_splits={n_splits} folds are more than any class has patients ({counted}): give "
-            f"{sizes.max()} or fewer, by --folds or evaluation.n_splits."
+            f"{sizes.max()} or fewer, by {f'{option} or ' if option else ''}evaluation.n_splits."
         )
 
 
@@ -92,8 +122,60 @@ def label_like(spelled: Any, y: Any) -> Any:
     object
         The label, or what was written where none is spelled like that.
     """
-    matches = [label for label in pd.unique(pd.Series(y)).tolist() if str(label) == str(spelled)]
-    return matches[0] if matches and spelled is not None else spelled
+    labels = pd.unique(pd.Series(y)).tolist()
+    matches = [label for label in labels if spelled is not None and _is_spelled(label, spelled)]
+    return matches[0] if matches else spelled
+
+
+def _is_spelled(label: Any, spelled: Any) -> bool:
+    if str(label) == str(spelled):
+        return True
+    # 1, 1.0 and "1.0" are one label among numbers; True and "1" are others.
+    if isinstance(label, (bool, str)) or isinstance(spelled, bool):
+        return False
+    try:
+        return float(spelled) == float(label)
+    except (TypeError, ValueError):
+        return False
+
+
+def positive_of(spelled: Any, y: Any, option: str = "") -> Any:
+    """Return the class that counts as ill, or say before any work why there is none.
+
+    Parameters
+    ----------
+    spelled : object
+        ``evaluation.positive``.
+    y : array-like
+        Labels.
+    option : str, default=""
+        Option of the command that says which, beside the study.
+
+    Returns
+    -------
+    object
+        One of the labels; None for more than two classes.
+
+    Raises
+    ------
+    StudyError
+        It is no label, has to be given, or is not for so many classes.
+    """
+    labels = np.unique(np.asarray(y))
+    positive = label_like(spelled, y)
+    known = labels.tolist()
+    is_label = any(label == positive and type(label) is type(positive) for label in known)
+    if positive is not None and (len(known) > 2 or not is_label):
+        raise StudyError(
+            f"evaluation.positive={spelled!r} must be one of two classes; the labels are {known}."
+        )
+    try:
+        return _positive_class(labels, positive)
+    except ValueError as error:
+        if len(known) != 2:
+            raise
+        where = f"{option} or evaluation.positive" if option else "evaluation.positive"
+        raise StudyError(f"Which of {known} is the positive class? Give {where}.") from error
 
 
 @contextmanager

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_numeric_dtype, is_object_dtype, is_string_dtype
+from pandas.api.types import is_float_dtype, is_numeric_dtype, is_object_dtype, is_string_dtype
 from sklearn.utils import Bunch
 
+from sklearn_dysarthria.datasets._segments_column import SEGMENTS, as_segments, no_segments
 from sklearn_dysarthria.exceptions import MissingFileError, NotAFileError, RecordingError
 
 _DEFAULT_TASK = "task"
@@ -71,9 +72,11 @@ def load_recordings(
         data : DataFrame of shape (n_recordings, n_columns)
             The table of recordings: ``audio`` (absolute path), ``patient`` and ``task`` under
             these names whatever they are called in the file, then every other column but the
-            target, untouched apart from white space around text.
+            target, untouched apart from white space around text; ``segments``, written as
+            ``[(0.5, 1.2), (1.5, 2)]``, become lists, and None where the cell is empty.
         target : Series of shape (n_recordings,) or None
-            The labels, under the column's own name.
+            The labels, under the column's own name; whole numbers are integers, even if written
+            as 1.0.
         frame : DataFrame
             ``data`` and ``target`` together.
         target_names : ndarray or None
@@ -134,6 +137,8 @@ def load_recordings(
         )
     labels = None if target is None else _as_labels(columns.pop("target"))
     others = cells.drop(columns=list(named.values()))
+    if SEGMENTS in others:
+        others[SEGMENTS] = as_segments(others[SEGMENTS])
     data = pd.concat([pd.DataFrame(columns), others], axis=1)
     if return_X_y:
         return data, labels
@@ -241,7 +246,9 @@ def _as_text(cells: pd.Series) -> pd.Series:
 
 
 def _as_labels(cells: pd.Series) -> pd.Series:
-    """Keep numbers, and give text the one dtype that every release of pandas has for it."""
+    """Write whole numbers as such, and give text the dtype of every release of pandas."""
+    if is_float_dtype(cells.dtype):  # 1.0, as spreadsheets and pandas spell 1 where a cell is empty
+        return cells.astype("int64")
     return cells if is_numeric_dtype(cells.dtype) else cells.astype(object)
 
 
@@ -262,6 +269,13 @@ def _problems(
     found += [_rows_without(role, named[role], columns[role]) for role in columns]
     if "audio" in columns:
         found += _bad_paths(columns["audio"].dropna(), folder)
+    if SEGMENTS in cells and SEGMENTS not in named.values():
+        rows = no_segments(cells[SEGMENTS])
+        if rows:
+            found.append(
+                f"{_count(len(rows), 'row')} whose segments are no list of (start, end) pairs in "
+                f"seconds, such as '[(0.5, 1.2), (1.5, 2)]': {_some(rows)}."
+            )
     no_classes = ""
     if "target" in columns:
         no_classes = _no_classes(columns["target"].dropna(), named["target"])
@@ -291,7 +305,7 @@ def _clashing_columns(cells: pd.DataFrame, named: dict[str, str]) -> list[str]:
     return [
         f"Column {name!r} is to become {role!r}, but there is another column of that name."
         for role, name in named.items()
-        if role != "target" and role in taken
+        if role != "target" and role in taken and name in cells.columns
     ]
 
 
@@ -332,7 +346,7 @@ def _no_classes(labels: pd.Series, name: str) -> str:
         return f"Labels in column {name!r} are neither text nor numbers: {_some(strange)}."
     if is_numeric_dtype(labels.dtype):
         values = labels.astype(float)
-        broken = dict.fromkeys(values[(values % 1 != 0)])
+        broken = dict.fromkeys(values[(values % 1 != 0) | (values.abs() > 2**53)])
         if broken:
             return (
                 f"Labels in column {name!r} are not whole numbers: {_some(broken)} (classes are "

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -81,15 +82,29 @@ def walk_files(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def task_folders(folder: Path) -> dict[str, Path]:
-    """Return the folders named after a task, by task; upper and lower case do not matter."""
+    """Return the folders named after a task, by task; upper and lower case do not matter.
+
+    Raises
+    ------
+    RecordingError
+        Two folders differ in case only, so that either could be meant.
+    """
     if not folder.is_dir():
         return {}
     known = {task.casefold(): task for task in TASKS}
-    return {
-        known[path.name.casefold()]: path
-        for path in sorted(folder.iterdir())
-        if path.is_dir() and path.name.casefold() in known
-    }
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        task = known.get(path.name.casefold())
+        if task is None or not path.is_dir():
+            continue
+        if task in found:
+            both = listed([found[task], path])
+            raise RecordingError(
+                f"these folders differ in upper and lower case only: {both}.",
+                remedy="Put their recordings into one.",
+            )
+        found[task] = path
+    return found
 
 
 def list_recordings(folder: Path, tasks: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
@@ -126,13 +141,18 @@ def list_recordings(folder: Path, tasks: Sequence[str]) -> tuple[pd.DataFrame, l
             elif not is_litter(path):
                 strangers.append(path.relative_to(folder).as_posix())
     recordings = pd.DataFrame(rows, columns=["patient", "task", "audio"])
+    refuse_doubles(recordings)
+    return recordings, strangers
+
+
+def refuse_doubles(recordings: pd.DataFrame) -> None:
+    """Raise :class:`RecordingError` if two files are the same task of the same speaker."""
     twice = recordings[recordings.duplicated(["patient", "task"], keep=False)]
     if len(twice):
         raise RecordingError(
             f"these files claim to be the same recording: {listed(twice['audio'])}.",
             remedy="Remove all but one.",
         )
-    return recordings, strangers
 
 
 def rate_of(path: str) -> float:
@@ -173,9 +193,11 @@ def choose_tasks(tasks: str | Sequence[str] | None) -> list[str]:
     """
     if tasks is None:
         return list(TASKS)
-    asked = {tasks} if isinstance(tasks, str) else set(tasks)
     groups = {"phonation", "rhythm"}
-    if not asked or asked - groups - set(TASKS):
+    names = [tasks] if isinstance(tasks, str) else tasks
+    is_list = isinstance(names, Iterable)
+    asked = {name for name in names if isinstance(name, str)} if is_list else set()
+    if not asked or len(asked) < len({repr(name) for name in names}) or asked - groups - set(TASKS):
         raise ValueError(
             f"tasks={tasks!r}; choose from {list(TASKS)}, or the groups 'phonation' and 'rhythm'."
         )
@@ -183,7 +205,7 @@ def choose_tasks(tasks: str | Sequence[str] | None) -> list[str]:
     return [task for task in TASKS if task in asked or (wanted and task.startswith(wanted))]
 
 
-def listed(culprits: Iterable[str]) -> str:
+def listed(culprits: Iterable[Any]) -> str:
     """Name the first culprits and count the others."""
     names = [repr(str(culprit)) for culprit in culprits]
     more = len(names) - _NAMED

@@ -23,7 +23,7 @@ from sklearn_dysarthria.datasets._sand_files import (
     read_workbook,
     sand_folder,
 )
-from sklearn_dysarthria.datasets._workbook import find_column
+from sklearn_dysarthria.datasets._workbook import find_column, normalized
 from sklearn_dysarthria.exceptions import RecordingError, RecordingWarning
 
 SUBSETS = ("training", "baseline_training", "baseline_validation", "test")
@@ -126,8 +126,9 @@ def load_sand(
     Warns
     -----
     RecordingWarning
-        Recordings or speakers have no counterpart; one warning lists them.  Another tells of
-        speakers who are on both or on neither side of the organisers' split.
+        Recordings or speakers have no counterpart; one warning lists them.  Others tell of
+        speakers who are on both or on neither side of the organisers' split, and of those whose
+        class is another one in another sheet; the sheet that was asked for counts.
 
     See Also
     --------
@@ -161,6 +162,7 @@ def load_sand(
         )
     where = f"the {subset} sheet of '{workbook}'"
     labels = _labels(sheets[sheet], task, where, required=subset != "test")
+    _warn_about_contradictions(sheets, task, subset)
     recordings, strangers = find_recordings(folder, workbook, task, files, chosen)
     if sheet != "all":  # the rest of the training set is no stranger
         others = sheets["all"].index.difference(labels.index)
@@ -192,7 +194,8 @@ def _labels(speakers: pd.DataFrame, task: int, where: str, *, required: bool) ->
             raise
         return pd.Series(np.nan, index=speakers.index)
     classes = range(1, N_CLASSES[task] + 1)
-    strange = cells[cells.notna() & ~cells.isin(classes)]
+    numbers = _as_classes(cells)
+    strange = cells[cells.notna() & ~numbers.isin(classes)]
     if len(strange):
         named = [f"{cell!r} ({patient})" for patient, cell in strange.items()]
         raise RecordingError(
@@ -203,7 +206,43 @@ def _labels(speakers: pd.DataFrame, task: int, where: str, *, required: bool) ->
         raise RecordingError(
             f"{where} has no classes.", remedy="Use the workbook as it was published."
         )
-    return cells.astype(float)
+    return numbers
+
+
+def _warn_about_contradictions(sheets: dict[str, pd.DataFrame], task: int, subset: str) -> None:
+    """Tell of speakers about whom the sheets of a workbook do not agree."""
+    told = []
+    classes = {
+        name: speakers[find_column(speakers, _LABEL[task], name)]
+        for name, speakers in sheets.items()
+        if any(normalized(own) == normalized(n) for n in _LABEL[task] for own in speakers)
+    }
+    if "all" in classes:
+        for name, others in classes.items():
+            own = classes["all"].reindex(others.index)
+            torn = others.index[
+                own.notna() & others.notna() & (_as_classes(own) != _as_classes(others))
+            ]
+            if len(torn):
+                side = name.replace("_", " ")
+                told.append(f"class of the training sheet not that of {side}: {listed(torn)}")
+    sides = [sheets.get(f"baseline_{side}") for side in ("training", "validation")]
+    if subset != "training" and all(side is not None for side in sides):
+        both = sorted(set(sides[0].index) & set(sides[1].index))  # type: ignore[union-attr]
+        if both:
+            told.append(f"on both sides of the organisers' split: {listed(both)}")
+    if told:
+        warnings.warn(
+            f"SAND, task {task}: the sheets of the workbook contradict each other: "
+            f"{'; '.join(told)}.",
+            RecordingWarning,
+            stacklevel=3,
+        )
+
+
+def _as_classes(cells: pd.Series) -> pd.Series:
+    """Write 4, 4.0 and "4" alike."""
+    return pd.to_numeric(cells, errors="coerce").astype(float)
 
 
 def _as_table(

@@ -15,6 +15,7 @@ from sklearn_dysarthria.datasets._layout import (
     find_folder,
     list_recordings,
     listed,
+    refuse_doubles,
     task_folders,
     walk_files,
 )
@@ -149,6 +150,8 @@ def find_recordings(
     ------
     CorpusNotFoundError
         The folder of a spoken task is missing.
+    RecordingError
+        Two files are the same recording of the same speaker.
     """
     places = [
         folder / f"task{task}" / subset,
@@ -164,7 +167,9 @@ def find_recordings(
             f"is no folder {listed(absent)}. {_remedy(folder, task, subset)}"
         )
     recordings, strangers = list_recordings(place, tasks)
-    return recordings.assign(patient=recordings["patient"].map(speaker_id)), strangers
+    recordings = recordings.assign(patient=recordings["patient"].map(speaker_id))
+    refuse_doubles(recordings)  # ID000 and ID0000 are one speaker
+    return recordings, strangers
 
 
 def read_workbook(path: Path) -> dict[str, pd.DataFrame]:
@@ -205,7 +210,9 @@ def read_workbook(path: Path) -> dict[str, pd.DataFrame]:
         found[purpose] = speakers
     parts = [found[part] for part in ("baseline_training", "baseline_validation") if part in found]
     if "all" not in found and len(parts) == 2:
-        found["all"] = pd.concat(parts)
+        # A speaker in both is one speaker; load_sand tells of it.
+        both = pd.concat(parts)
+        found["all"] = both[~both.index.duplicated()]
     if "all" not in found:
         raise RecordingError(
             f"none of the sheets {list(sheets)} lists the speakers.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -108,7 +109,20 @@ def _recording(
 def _write(path: Path, samples: np.ndarray, sample_rate: int) -> str:
     import soundfile
 
-    soundfile.write(path, np.clip(samples, -1, 1), sample_rate, subtype="PCM_16")
+    # Under its own name only once it is whole, however the work ends.
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    unfinished = Path(name)
+    try:
+        soundfile.write(unfinished, np.clip(samples, -1, 1), sample_rate, subtype="PCM_16")
+        # mkstemp keeps others out; the result is a file like any other.
+        umask = os.umask(0)
+        os.umask(umask)
+        unfinished.chmod(0o666 & ~umask)
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
     return os.fspath(path)
 
 
@@ -205,7 +219,8 @@ def make_dysarthric_speech(
         Sampling rate in Hz, at least 8000.
     folder : path-like, optional
         Write 16-bit WAV files here, named by patient and task, and return their paths instead
-        of samples.  The folder is made if necessary; files of the same name are replaced.
+        of samples.  The folder is made if necessary; files of the same name are replaced.  Work
+        that is interrupted leaves whole recordings, though not all of them.
     n_jobs : int, optional
         Processes to synthesise with; the result does not depend on it.
     random_state : int, RandomState, Generator or None, default=None

@@ -32,7 +32,12 @@ from sklearn_dysarthria.datasets._workbook import (
     normalized,
     read_sheets,
 )
-from sklearn_dysarthria.exceptions import CorpusNotFoundError, LabelLeakWarning, RecordingError
+from sklearn_dysarthria.exceptions import (
+    CorpusNotFoundError,
+    LabelLeakWarning,
+    RecordingError,
+    RecordingWarning,
+)
 
 _TARGETS = ("als", "dysarthria", "speech_item")
 _CATEGORY = ("Category", "Group", "Diagnosis")
@@ -132,10 +137,12 @@ def load_voc_als(
     Warns
     -----
     RecordingWarning
-        Recordings or speakers have no counterpart; one warning lists them.
-    UserWarning
+        Recordings or speakers have no counterpart; one warning lists them.  Another names
+        healthy speakers whose speech item is below 4.
+    LabelLeakWarning
         ``metadata`` names columns in which all healthy speakers are alike, most often because
-        nobody examined them, and patients are not: they tell the label.
+        nobody examined them, and patients are not: they tell the label.  With
+        ``controls=False``, only the speech item itself does.
 
     References
     ----------
@@ -160,7 +167,9 @@ def load_voc_als(
     speakers = _read_speakers(folder, where)
     diagnoses = _diagnoses(speakers, where)
     leaking = _leaking_columns(speakers, diagnoses)
-    labels = diagnoses if target == "als" else _speech_items(speakers, diagnoses, where)
+    labels = (
+        diagnoses if target == "als" else _speech_items(speakers, diagnoses, where, warn=controls)
+    )
     if target == "dysarthria":
         labels = labels.map({item: "no" if item == _NO_DYSARTHRIA else "yes" for item in range(5)})
     names = [metadata] if isinstance(metadata, str) else list(metadata)
@@ -171,7 +180,12 @@ def load_voc_als(
         recordings = recordings[~recordings["patient"].isin(healthy)]
         labels = labels.drop(healthy)
     table = match_recordings(recordings, strangers, labels, chosen, "VOC-ALS")
-    _warn_about_leaks([name for name in extra if name in leaking])
+    if controls:
+        _warn_about_leaks([name for name in extra if name in leaking])
+    elif target != "als":
+        _warn_about_the_item(
+            [name for name in extra if name == find_column(speakers, _SPEECH, where)]
+        )
     y = table["patient"].map(labels).rename("target")
     return as_dataset(
         _as_table(table, speakers, extra, where),
@@ -243,16 +257,29 @@ def _diagnoses(speakers: pd.DataFrame, where: str) -> pd.Series:
     return diagnoses
 
 
-def _speech_items(speakers: pd.DataFrame, diagnoses: pd.Series, where: str) -> pd.Series:
+def _speech_items(
+    speakers: pd.DataFrame, diagnoses: pd.Series, where: str, *, warn: bool
+) -> pd.Series:
     items = speakers[find_column(speakers, _SPEECH, where)]
-    strange = items[items.notna() & ~items.isin(range(5))]
+    # One cell that is no number leaves the others of its column as they are: perhaps text.
+    numbers = pd.to_numeric(items, errors="coerce")
+    strange = items[items.notna() & ~numbers.isin(range(5))]
     if len(strange):
         named = ", ".join(f"{cell!r} ({patient})" for patient, cell in strange.items())
         raise RecordingError(
             f"{where} has speech items that are not 0 to 4: {named}.",
             remedy="Use the workbook as it was published.",
         )
-    return items.where(items.notna() | (diagnoses != "HC"), _NO_DYSARTHRIA).astype(float)
+    ill = numbers.index[(diagnoses == "HC") & (numbers < _NO_DYSARTHRIA)]
+    if warn and len(ill):
+        named = ", ".join(f"{patient} ({numbers[patient]:g})" for patient in ill)
+        warnings.warn(
+            f"VOC-ALS: healthy speakers have a speech item below {_NO_DYSARTHRIA} and count as "
+            f"dysarthric: {named}.",
+            RecordingWarning,
+            stacklevel=3,
+        )
+    return numbers.where(numbers.notna() | (diagnoses != "HC"), _NO_DYSARTHRIA).astype(float)
 
 
 def _leaking_columns(speakers: pd.DataFrame, diagnoses: pd.Series) -> list[str]:
@@ -275,6 +302,17 @@ def _warn_about_leaks(names: Sequence[str]) -> None:
             "metadata that tell the label: every healthy speaker has the same cell, or none, in "
             f"{', '.join(map(repr, names))}, and patients have not; do not hand them to a "
             "classifier.",
+            LabelLeakWarning,
+            stacklevel=3,
+        )
+
+
+def _warn_about_the_item(names: Sequence[str]) -> None:
+    """Among patients alone, no cell tells them from healthy speakers, but one is the label."""
+    if names:
+        warnings.warn(
+            f"metadata that tell the label: {names[0]!r} is what the label is made of; do not "
+            "hand it to a classifier.",
             LabelLeakWarning,
             stacklevel=3,
         )

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+import soundfile
 
 from sklearn_dysarthria import cli, make_dysarthric_speech
 
@@ -103,3 +104,15 @@ def is_one_sentence():
         return len(lines) == 1 and lines[0].startswith("Error: ")
 
     return check
+
+
+@pytest.fixture
+def other_samples():
+    """Write the recordings beside a table a little quieter: other recordings to any model."""
+
+    def change(table):
+        for path in (table.parent / "wav").iterdir():
+            samples, rate = soundfile.read(path)
+            soundfile.write(path, 0.5 * samples, rate, subtype="PCM_16")
+
+    return change

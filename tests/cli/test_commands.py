@@ -42,8 +42,10 @@ def test_preprocess_reports_every_recording(run, patients, tmp_path):
     assert code == 1
     assert "19 of 20 recordings can be used" in out
     assert "1 × UnreadableAudioError" in out
-    assert err.startswith("Error: 1 of 20 recordings cannot be used; recordings.csv says why")
-    report = pd.read_csv(tmp_path / "recordings.csv").set_index("audio")
+    assert err.startswith(
+        "Error: 1 of 20 recordings cannot be used; recordings_report.csv says why"
+    )
+    report = pd.read_csv(tmp_path / "recordings_report.csv").set_index("audio")
     broken = report.loc[str(tmp_path / "wav" / "S003_rhythmPA.wav")]
     assert broken["ok"] == "no"
     assert broken["patient"] == "S003"
@@ -221,7 +223,6 @@ def test_every_file_a_patient(run, corpus, svm_model):
     assert set(decided["n_recordings"]) == {1}
 
 
-@pytest.mark.filterwarnings("ignore::sklearn_dysarthria.exceptions.PatientLeakWarning")
 @pytest.mark.parametrize("kind", ["net", "svm"])
 def test_broken_recordings_in_prediction(run, patients, request, is_one_sentence, kind):
     path = request.getfixturevalue(f"{kind}_model")
@@ -327,7 +328,7 @@ def test_scores_of_ordered_classes_and_of_missing_probabilities(run, patients, t
 
 
 @pytest.mark.filterwarnings("ignore::sklearn_dysarthria.exceptions.SmallClassWarning")
-def test_training_patients_are_no_test(run, corpus, patients, svm_model, is_one_sentence):
+def test_training_patients_are_no_test(run, patients, svm_model, other_samples, is_one_sentence):
     arguments = ["--model", svm_model, "--quiet", "--set", "evaluation.n_resamples=50"]
     code, out, err = run("evaluate", "patients.csv", *arguments)
     assert (code, out) == (1, "")
@@ -342,6 +343,7 @@ def test_training_patients_are_no_test(run, corpus, patients, svm_model, is_one_
     new = table["patient"].map(lambda patient: f"new-{patient}")
     keep = table["patient"].isin(["S001", "S002"])
     table.assign(patient=new.where(~keep, table["patient"])).to_csv(patients, index=False)
+    other_samples(patients)
     code, _, err = run("evaluate", "patients.csv", *arguments)
     assert "2 patients of this corpus" in err
     code, out, err = run("evaluate", "patients.csv", *arguments, "--known-patients", "leave-out")
@@ -349,20 +351,35 @@ def test_training_patients_are_no_test(run, corpus, patients, svm_model, is_one_
     assert "Warning: 2 training patients are left out (S001, S002)" in err
     decided = pd.read_csv(patients.parent / "evaluation" / "predictions.csv")
     assert set(decided["patient"]) == set(new[~keep])
-    predicted = as_csv(run("predict", svm_model, corpus / "wav", "--format", "csv", "--quiet")[1])[
+    folder = patients.parent / "wav"
+    predicted = as_csv(run("predict", svm_model, folder, "--format", "csv", "--quiet")[1])[
         "prediction"
     ]
     own = decided[decided["method"] == "egemaps-svm"].set_index("patient")["prediction"]
     assert own.to_dict() == {f"new-{p}": predicted[p] for p in predicted.index[2:]}
 
 
-def test_labels_that_the_model_does_not_know(run, patients, svm_model):
+def test_labels_that_the_model_does_not_know(run, patients, svm_model, other_samples):
+    other_samples(patients)
     table = pd.read_csv(patients)
     names = table["patient"] + "x"
     table.assign(patient=names, label="mild").to_csv(patients, index=False)
     code, _, err = run("evaluate", "patients.csv", "--model", svm_model, "--quiet")
     assert code == 1
     assert "has the labels ['mild']" in err
+
+
+def test_positive_class_of_a_model_is_one_of_its_classes(
+    run, patients, svm_model, other_samples, is_one_sentence
+):
+    other_samples(patients)
+    table = pd.read_csv(patients)
+    table.assign(patient=table["patient"] + "x").to_csv(patients, index=False)
+    wrong = ["--set", "evaluation.positive=als", "--quiet"]
+    code, _, err = run("evaluate", "patients.csv", "--model", svm_model, *wrong)
+    assert code == 1
+    assert is_one_sentence(err)
+    assert "evaluation.positive='als' must be one of two classes" in err
 
 
 def test_known_patients_are_for_a_model(run, corpus):

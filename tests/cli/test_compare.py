@@ -89,7 +89,7 @@ def test_a_study_takes_part_beside_the_methods(run, corpus, tmp_path):
         ([*VOTE, "--alexnet-weights", "none"], "which is not compared"),
         ([*TABLE, "--positive", "sick"], "positive='sick'"),
         ([*TABLE, "--folds", "100"], "n_splits=100 folds are more than any class has patients"),
-        ([*TABLE, "--n-jobs", "0"], "n_jobs == 0"),
+        ([*TABLE, "--n-jobs", "0"], "run.n_jobs must be 1 or more"),
         ([*TABLE, "--set", "evaluation.scoring=auc"], "evaluation.scoring"),
     ],
 )

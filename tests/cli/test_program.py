@@ -108,5 +108,5 @@ def test_the_pages_walk_through(run, tmp_path):
     assert out.count("\n") == 13
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {
-        *("study.toml", "recordings", "recordings.csv", "cache", "evaluation", "study.model")
+        *("study.toml", "recordings", "recordings_report.csv", "cache", "evaluation", "study.model")
     }

@@ -92,6 +92,61 @@ def test_numeric_labels_stay_numbers(study):
     assert load_recordings(path, target="severity").target.dtype.kind == "i"
 
 
+def test_whole_numbers_are_integers_however_they_are_written(study):
+    rows = "a1.wav,1,1.0\nb1.wav,2,0.0\n"
+    labels = load_recordings(write(study, "audio,patient,s\n" + rows), target="s").target
+    assert labels.dtype.kind == "i"
+    assert labels.tolist() == [1, 0]
+    rows = "a1.wav,1,1e300\nb1.wav,2,0\n"
+    with pytest.raises(RecordingError, match="not whole numbers: 1e\\+300"):
+        load_recordings(write(study, "audio,patient,s\n" + rows), target="s")
+
+
+def test_parquet_labels_with_a_float_type_of_pandas(study):
+    pytest.importorskip("pyarrow")
+    table = pd.DataFrame({"audio": ["a1.wav", "b1.wav"], "patient": ["1", "2"]})
+    table["s"] = pd.array([1.0, 0.0], dtype="Float64")
+    table.to_parquet(study / "t.parquet")
+    labels = load_recordings(study / "t.parquet", target="s").target
+    assert labels.dtype == "int64"
+
+
+def test_segments_are_read(study):
+    rows = 'a1.wav,1,"[(0.5, 1.25), (2, 3)]"\nb1.wav,2,\na2.wav,1,"[[0, 1]]"\n'
+    segments = load_recordings(write(study, "audio,patient,segments\n" + rows)).data["segments"]
+    assert segments.tolist() == [[(0.5, 1.25), (2.0, 3.0)], None, [(0.0, 1.0)]]
+
+
+def test_segments_from_parquet(study):
+    pytest.importorskip("pyarrow")
+    table = pd.DataFrame({"audio": ["a1.wav", "b1.wav"], "patient": ["1", "2"]})
+    table["segments"] = [[[0.5, 1.0]], None]
+    table.to_parquet(study / "t.parquet")
+    segments = load_recordings(study / "t.parquet").data["segments"]
+    assert segments.tolist() == [[(0.5, 1.0)], None]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        *(
+            "0.5",
+            "[0.5, 1]",
+            "[(1, 0.5)]",
+            "[(0, 1, 2)]",
+            "[('a', 'b')]",
+            "[(nan, 1)]",
+            "[(-1, 1)]",
+        ),
+        *("[(0, 1e999)]", "__import__('os').getcwd()", "[(0, True)]", "((((", "[(0, 1)", "x" * 9),
+    ],
+)
+def test_segments_that_are_none(study, cell):
+    path = write(study, f'audio,patient,segments\na1.wav,1,\nb1.wav,2,"{cell}"\n')
+    with pytest.raises(RecordingError, match=r"1 row whose segments are no list .*: 1\."):
+        load_recordings(path)
+
+
 def test_root_and_absolute_paths(study, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     path = write(elsewhere, f"audio,patient\na1.wav,1\n{study / 'b1.wav'},2\n")
@@ -167,6 +222,14 @@ def test_renamed_column_would_hide_another(study):
     path = write(study, "audio,subject,patient\na1.wav,s1,ill\n")
     with pytest.raises(RecordingError, match="Column 'subject' is to become 'patient'"):
         load_recordings(path, patient="subject", target="patient")
+
+
+def test_a_column_that_is_not_there_hides_none(study):
+    path = write(study, "audio,patient\na1.wav,1\n")
+    with pytest.raises(RecordingError) as caught:
+        load_recordings(path, patient="subject")
+    assert "1 thing is wrong" in str(caught.value)
+    assert "There is no column 'subject'" in str(caught.value)
 
 
 def test_one_role_per_column(study):

@@ -240,6 +240,48 @@ def test_unclean_baseline_split(small, trees, baseline, match):
     assert dataset.target.tolist() == [5, 1]
 
 
+def test_one_speaker_under_two_spellings(small, trees):
+    trees.write_workbook(small / "sand_task_1.xlsx", sheets())
+    folder = small / "training" / "phonationA"
+    shutil.copy(folder / "ID000_phonationA.wav", folder / "ID0000_phonationA.wav")
+    with pytest.raises(RecordingError, match=r"claim to be the same recording: .*ID0000_phon"):
+        load_a(small)
+    (folder / "ID0000_phonationA.wav").unlink()
+    twice = sheets(training=[*ONE, ["ID0000", 50, "M", 5]])
+    trees.write_workbook(small / "sand_task_1.xlsx", twice)
+    with pytest.raises(RecordingError, match="lists 'ID000' twice"):
+        load_a(small)
+
+
+@pytest.mark.parametrize("subset", ["training", "baseline_training", "baseline_validation"])
+def test_sheets_that_contradict_each_other(small, trees, subset):
+    other = [ONE[0], ["ID003", 51, "F", "2"]]
+    trees.write_workbook(small / "sand_task_1.xlsx", sheets(baseline=(other, other)))
+    with pytest.warns(RecordingWarning) as told:
+        load_a(small, subset=subset)
+    assert {warning.filename for warning in told} == {__file__}
+    texts = " ".join(str(warning.message) for warning in told)
+    assert "class of the training sheet not that of baseline training: 'ID003'" in texts
+    assert "class of the training sheet not that of baseline validation: 'ID003'" in texts
+    assert texts.count("both sides") == 1
+    assert "'ID000', 'ID003'" in texts
+
+
+def test_a_speaker_on_both_sides_without_the_sheet_of_all(small, trees):
+    book = {name: rows for name, rows in sheets(baseline=(ONE, ONE[1:])).items() if "Base" in name}
+    trees.write_workbook(small / "sand_task_1.xlsx", book)
+    with pytest.warns(RecordingWarning, match="on both sides: 'ID003'"):
+        dataset = load_a(small)
+    assert dataset.data["patient"].tolist() == ["ID000", "ID003"]
+
+
+def test_one_strange_class_does_not_accuse_those_stored_as_text(small, trees):
+    rows = [["ID000", 50, "M", "5"], ["ID003", 51, "F", "mild"]]
+    trees.write_workbook(small / "sand_task_1.xlsx", sheets(training=rows))
+    with pytest.raises(RecordingError, match=r"not 1 to 5: \"?'mild' \(ID003\)"):
+        load_a(small)
+
+
 def test_absent_column(small, trees):
     book = sheets(header=["ID", "Age", "Gender", "class "])
     trees.write_workbook(small / "sand_task_1.xlsx", book)

@@ -219,7 +219,7 @@ def test_unreadable_recording_keeps_no_other_from_loading(copy):
 def test_same_recording_twice(copy):
     wav = copy / "phonationA" / "PZ001_phonationA.wav"
     shutil.copy(wav, wav.with_suffix(".WAV"))
-    with pytest.raises(RecordingError, match="claim to be the same recording"):
+    with pytest.raises(RecordingError, match=r"claim to be the same recording"):
         load_a(copy)
 
 
@@ -268,7 +268,47 @@ def test_healthy_speaker_with_a_rating_keeps_it(copy):
         cell(sheet, "CT001", "ALSFRS-R_SpeechSubscore").value = 3
 
     edit(copy, change)
-    assert load_a(copy, target="speech_item").target.tolist()[:2] == [3, 4]
+    with pytest.warns(
+        RecordingWarning, match=r"healthy speakers .* below 4 .*: CT001 \(3\)"
+    ) as told:
+        assert load_a(copy, target="speech_item").target.tolist()[:2] == [3, 4]
+    assert told[0].filename == __file__
+    load_a(copy, controls=False)  # without them there is nothing to tell
+
+
+def test_one_strange_item_does_not_accuse_those_stored_as_text(copy):
+    def change(sheet):
+        cell(sheet, "PZ001", "ALSFRS-R_SpeechSubscore").value = "mild"
+        cell(sheet, "PZ003", "ALSFRS-R_SpeechSubscore").value = "2"
+
+    edit(copy, change)
+    with pytest.raises(RecordingError, match=r"not 0 to 4: 'mild' \(PZ001\)\. "):
+        load_a(copy)
+
+
+def test_without_healthy_speakers_only_the_item_tells_the_label(voc_als_home):
+    folder = voc_als_home / "voc_als"
+    load_a(folder, metadata=["FVC%", "OnsetRegion"], controls=False)  # warnings are errors
+    with pytest.warns(
+        LabelLeakWarning, match="'ALSFRS-R_SpeechSubscore' is what the label"
+    ) as told:
+        load_a(folder, metadata=["ALSFRS-R_SpeechSubscore"], controls=False)
+    assert told[0].filename == __file__
+
+
+@pytest.mark.parametrize("tasks", [3, [3], ["phonationA", 3], [["phonationA"]], [], 1.5])
+def test_tasks_that_are_no_names(voc_als_home, tasks):
+    with pytest.raises(ValueError, match=r"tasks=.*; choose from"):
+        load_voc_als(voc_als_home, tasks=tasks)
+
+
+def test_folders_that_differ_in_case_only(copy):
+    twin = copy / "PhonationA"
+    if twin.exists():
+        pytest.skip("this file system does not tell upper from lower case")
+    twin.mkdir()
+    with pytest.raises(RecordingError, match=r"differ in upper and lower case only: .*PhonationA"):
+        load_a(copy)
 
 
 def test_other_workbooks(copy, trees):
