@@ -397,9 +397,3 @@ def test_a_cache_keeps_noisy_and_clean_apart(tmp_path):
     for _ in range(2):  # fill it, then read from it
         for one in tables:
             np.testing.assert_array_equal(kept.transform(one), images(None).transform(one))
-
-
-def test_an_empty_path_is_not_the_current_folder():
-    X = pd.DataFrame({"audio": [np.ones(100) * 0.1], "sample_rate": [8000]})
-    with pytest.raises(ValueError, match="noise is an empty path"):
-        AddNoise(noise="").fit_transform(X)

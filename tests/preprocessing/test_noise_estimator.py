@@ -155,6 +155,7 @@ def test_failed_rows_fail_again_later():
         (None, "noise=None must be"),
         (3, "noise=3 must be"),
         ([], "noise is an empty list"),
+        ("", "noise is an empty path"),
         ([None], "noise number 0 is a NoneType"),
         ([0.1, 0.2], "noise number 0 is a float"),
         (np.zeros((3, 4)), "noise number 0 is a 2-D float64 array"),
