@@ -222,7 +222,8 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
                 "early_stopping=True holds out patients, and needs to know them: wrap the model "
                 "in PatientVotingClassifier, or pass groups to fit (one patient per row; "
                 "np.arange(len(y)) if every row is another patient). Inside a search, put the "
-                "search around the whole Pipeline; behind a sampler, oversample in the classifier."
+                "search around the whole Pipeline; instead of a sampler before it, use "
+                "ResampledClassifier, or oversample in the classifier."
             )
         train, valid = hold_out_patients(
             codes[usable], groups[usable], self.validation_fraction, seed
