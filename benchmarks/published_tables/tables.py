@@ -90,7 +90,7 @@ def options(doc: str, corpora: Sequence[str] = CORPORA) -> argparse.ArgumentPars
     )
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--epochs", type=int, help="instead of the published number")
+    parser.add_argument("--epochs", type=int, help="instead of the size's number")
     parser.add_argument("--patients", type=int, default=60, help="of the synthetic corpus")
     parser.add_argument("--difficulty", default="medium", help="of the synthetic corpus")
     parser.add_argument("--seed", type=int, default=0)
