@@ -42,7 +42,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     # Other libraries: their documentation is not fetched during a build.
     ("py:.*", r"(sklearn|imblearn|skorch|numpy|pandas|scipy|joblib|torch|librosa)\..*"),
-    ("py:.*", r"(matplotlib|opensmile)\..*"),
+    ("py:.*", r"(matplotlib|opensmile|distributed)\..*"),
     # Parts of the package that its docstrings mention and that are nobody's interface.
     ("py:.*", r"sklearn_dysarthria\.(_|datasets\._).*"),
 ]
@@ -71,6 +71,7 @@ sphinx_gallery_conf = {
             "plot_task_models.py",
             "plot_task_fusion.py",
             "plot_ensembles.py",
+            "plot_cluster.py",
             "minsk2020_baseline.py",
         ]
     ),

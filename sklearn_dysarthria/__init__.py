@@ -8,6 +8,7 @@ nor librosa nor openSMILE.
 from sklearn_dysarthria._utils.lazy import attach
 
 _EXPORTS = {
+    "_recording_cache": ["RecordingCache"],
     "classifiers": [
         "BackboneClassifier",
         "BackboneEmbeddings",
@@ -18,6 +19,7 @@ _EXPORTS = {
         "SeedEnsembleClassifier",
         "SkipFailedRows",
     ],
+    "cluster": ["dask_backend"],
     "datasets": [
         "fetch_minsk2019_als",
         "fetch_minsk2020_als",

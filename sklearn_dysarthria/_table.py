@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,36 @@ from sklearn_dysarthria.exceptions import (
 )
 
 _OWN_COLUMNS = ("audio", "sample_rate", "patient", "task", "segments")
+
+
+class Row(dict[Any, Any]):
+    """One row of a table: its cells by column, and its label as ``name``.
+
+    What a pandas Series would tell, without the 0.1 ms that making one and looking into it take,
+    which is a quarter of the time to find a result in the cache.
+    """
+
+    name: Any = None
+
+
+def rows_of(table: pd.DataFrame) -> Iterator[Row]:
+    """Yield the rows of a table.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Any table; of columns that share a name the last one counts.
+
+    Yields
+    ------
+    Row
+        In order.
+    """
+    columns = [table.iloc[:, i] for i in range(table.shape[1])]
+    for label, *cells in zip(table.index, *columns, strict=True):
+        row = Row(zip(table.columns, cells, strict=True))
+        row.name = label
+        yield row
 
 
 def as_table(X: Any) -> pd.DataFrame:

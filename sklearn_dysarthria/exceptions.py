@@ -181,6 +181,10 @@ class RecordingWarning(UserWarning):
     """Some recordings were left out, because they could not be used."""
 
 
+class CacheWarning(UserWarning):
+    """A result could not be kept in the cache; it is returned all the same."""
+
+
 class BandwidthWarning(UserWarning):
     """Some recordings hold nothing in part of the requested frequency band."""
 

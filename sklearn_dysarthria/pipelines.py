@@ -77,7 +77,7 @@ def egemaps_svm_pipeline(*, C: float = 1.0, cache: Any = None) -> Pipeline:
     ----------
     C : float, default=1.0
         Penalty of the SVM.
-    cache : str, path or joblib.Memory, optional
+    cache : str, path, RecordingCache or joblib.Memory, optional
         Folder that keeps the features.
 
     Returns
@@ -107,7 +107,7 @@ def egemaps_svm_patient_model(*, C: float = 1.0, cache: Any = None) -> PatientFe
     ----------
     C : float, default=1.0
         Penalty of the SVM.
-    cache : str, path or joblib.Memory, optional
+    cache : str, path, RecordingCache or joblib.Memory, optional
         Folder that keeps the features.
 
     Returns
@@ -133,7 +133,7 @@ def hyper_alexnet_pipeline(*, preset: str = "paper", cache: Any = None, **params
     preset : {"paper", "quick"}, default="paper"
         ``"paper"`` is the published configuration (pretrained AlexNet, 224 × 224, 30 epochs);
         ``"quick"`` the same system at a size for two processor cores, from random weights.
-    cache : str, path or joblib.Memory, optional
+    cache : str, path, RecordingCache or joblib.Memory, optional
         Folder that keeps the images.
     **params : dict
         Passed to ``set_params``: ``classify__lr=1e-3``, ``images__n_mels=128``, …
@@ -173,15 +173,16 @@ def sand_convnext_pipeline(
     oversample : "sand", dict of label to int, or None, default=None
         How often the recordings of a label are repeated in an epoch; ``"sand"`` is the entry's
         ``{1: 21, 2: 5, 3: 2}``, for SAND's labels.
-    cache : str, path or joblib.Memory, optional
-        Folder that keeps the images.
+    cache : str, path, RecordingCache or joblib.Memory, optional
+        Folder that keeps images.
     **params : dict
         Passed to ``set_params``: ``classify__variant="tiny"``, …
 
     Returns
     -------
     sklearn.pipeline.Pipeline
-        Steps ``vad``, ``images``, ``classify``; from recordings to classes.
+        Steps ``images``, with voice activity detection inside (``images__vad``), and ``classify``;
+        from recordings to classes.
 
     Notes
     -----
@@ -195,8 +196,7 @@ def sand_convnext_pipeline(
     """
     pipeline = Pipeline(
         [
-            ("vad", EnergyVAD()),
-            ("images", LogMelDeltaImages(cache=cache)),
+            ("images", LogMelDeltaImages(vad=EnergyVAD(), cache=cache)),
             ("classify", ConvNeXtSeverityClassifier()),
         ]
     )

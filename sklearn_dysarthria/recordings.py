@@ -18,7 +18,7 @@ paths is accepted wherever neither patient nor task is needed.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -27,14 +27,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sklearn_dysarthria._table import as_table, column, one_label_per_patient, patient_ids
-from sklearn_dysarthria._utils.progress import parallel_map
-from sklearn_dysarthria._waveform import (
-    RecordingInfo,
-    describe_recording,
-    load_waveform,
-    segments_of,
+from sklearn_dysarthria._recorded import RecordingInfo, describe_recording
+from sklearn_dysarthria._table import (
+    Row,
+    as_table,
+    column,
+    one_label_per_patient,
+    patient_ids,
+    rows_of,
 )
+from sklearn_dysarthria._utils.progress import parallel_map
+from sklearn_dysarthria._waveform import load_waveform, segments_of
 from sklearn_dysarthria.exceptions import RecordingError, RecordingWarning
 
 __all__ = [
@@ -67,6 +70,53 @@ def _has_failed(result: Any) -> bool:
     return isinstance(result, RecordingError)
 
 
+def _distinct(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions of rows without their copies, and for every row the number of its."""
+    if table.index.is_unique:
+        return np.arange(len(table)), np.arange(len(table))
+    # Copies share the objects in their cells.  Equal arrays are not looked for: that costs more.
+    cells = [
+        [id(cell) for cell in column] if column.dtype == object else pd.factorize(column)[0]
+        for column in (table.iloc[:, i] for i in range(table.shape[1]))
+    ]
+    keys = pd.DataFrame(dict(enumerate([pd.factorize(table.index)[0], *cells])))
+    copy_of = keys.groupby(list(keys), sort=False).ngroup().to_numpy()
+    return np.unique(copy_of, return_index=True)[1], copy_of
+
+
+def _positions(copy_of: np.ndarray) -> list[np.ndarray]:
+    """Return where the copies of each row are."""
+    order = np.argsort(copy_of, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(copy_of[order])) + 1)
+
+
+class _Rows(Sequence[Any]):
+    """The rows of a table, each made when it is asked for: slices travel as one table."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self.table = table
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __getitem__(self, which: Any) -> Any:
+        rows = self.table.iloc[which]
+        return _Rows(rows) if isinstance(which, slice) else rows
+
+    def __iter__(self) -> Iterator[Row]:
+        return rows_of(self.table)
+
+
+def _hand_on(
+    into: Callable[[int, Any], Any], positions: list[np.ndarray], number: int, result: Any
+) -> Any:
+    if _has_failed(result):
+        return result
+    for position in positions[number]:
+        into(int(position), result)
+    return None
+
+
 def map_recordings(
     function: Callable[[Any], Any],
     X: Any,
@@ -75,20 +125,28 @@ def map_recordings(
     n_jobs: int | None = None,
     verbose: int = 0,
     desc: str = "recordings",
+    into: Callable[[int, Any], Any] | None = None,
+    prefer: str | None = None,
 ) -> list[Any]:
     """Apply a function to every row of the table.
+
+    Rows that a sampler repeated, which agree in their label and in every cell, are computed once.
 
     Parameters
     ----------
     function : callable
-        Takes a row (Series); picklable when ``n_jobs`` asks for several processes.
+        Takes a row (cells by column, and its label as ``name``); picklable when ``n_jobs`` asks for
+        several processes.
     X : table of recordings
         See the module's description.
     on_error : {"raise", "nan"}
         With ``"nan"`` a row that raises :class:`RecordingError` yields None, and one
         :class:`RecordingWarning` lists all such rows.
-    n_jobs, verbose, desc
+    n_jobs, verbose, desc, prefer
         See :func:`sklearn_dysarthria._utils.progress.parallel_map`.
+    into : callable, optional
+        Called with position and result of every row that does not fail, as soon as the result
+        is there; None takes its place in the list, so that large results need not all be held.
 
     Returns
     -------
@@ -105,7 +163,9 @@ def map_recordings(
     if on_error not in ("raise", "nan"):
         raise ValueError(f"on_error is {on_error!r}, not 'raise' or 'nan'.")
     table = as_table(X)
-    rows = [table.iloc[i] for i in range(len(table))]
+    first, copy_of = _distinct(table)
+    rows = _Rows(table.iloc[first])
+    take = None if into is None else partial(_hand_on, into, _positions(copy_of))
     # Errors travel as results in both modes, so that the one that is raised belongs to the first
     # bad row, whichever process was faster.
     results = parallel_map(
@@ -115,7 +175,11 @@ def map_recordings(
         verbose=verbose,
         desc=desc,
         until=_has_failed if on_error == "raise" else None,
+        take=take,
+        prefer=prefer,
     )
+    if len(results) == len(rows):  # else the work ended early
+        results = [results[number] for number in copy_of]
     failures = [result for result in results if _has_failed(result)]
     if failures and on_error == "raise":
         raise failures[0]

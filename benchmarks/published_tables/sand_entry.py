@@ -80,7 +80,7 @@ def recordings(args: argparse.Namespace) -> Pipeline:
     """Return energy VAD and images with frequency ranges by task."""
     sized = QUICK_IMAGES if args.size == "quick" else {"n_mels": 256}
     images = LogMelDeltaImages(**sized, freq_ranges=SAND_BANDS, cache=args.cache)
-    return Pipeline([("vad", EnergyVAD()), ("images", images)])
+    return Pipeline([("vad", EnergyVAD(cache=args.cache)), ("images", images)])
 
 
 def classifier(

@@ -88,6 +88,30 @@ def decide(rule: DecisionRule | None, scores: np.ndarray, classes: np.ndarray) -
     return winners(scores, scores) if rule is None else rule.decide(scores, classes)
 
 
+def decides_by_its_probabilities(model: Any) -> bool:
+    """Tell whether ``model.predict(X)`` is what ``model._from_probabilities`` makes of them.
+
+    Whoever needs classes and probabilities then asks a network only once.
+
+    Parameters
+    ----------
+    model : estimator
+        A fitted classifier.
+
+    Returns
+    -------
+    bool
+        True where one class defines ``predict``, ``predict_proba`` and ``_from_probabilities``: a
+        subclass that has only some of them anew may answer something else.
+    """
+    names = {"predict", "predict_proba", "_from_probabilities"}
+    for owner in type(model).__mro__:
+        defined = names & vars(owner).keys()
+        if defined:
+            return defined == names
+    return False
+
+
 def at_least(values: np.ndarray, bound: float) -> np.ndarray:
     """Tell which values reach a bound, whatever rounding has done to them."""
     return (values >= bound) | np.isclose(values, bound, rtol=1e-9, atol=1e-12)

@@ -8,7 +8,6 @@ from typing import Any
 
 from sklearn import get_config
 from sklearn.base import MetaEstimatorMixin
-from sklearn.ensemble import StackingClassifier
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils.metadata_routing import get_routing_for_object
 
@@ -108,6 +107,8 @@ def _has_sampler(pipeline: Any) -> bool:
 
 
 def _withdraw_unanswerable_requests(estimator: Any) -> None:
+    from sklearn.ensemble import StackingClassifier  # slow, and not for predictions
+
     for part in {"": estimator, **estimator.get_params(deep=True)}.values():
         if not _is_estimator(part):
             continue

@@ -123,6 +123,7 @@ class BackboneClassifier(ImageClassifier):
         callbacks=None,
         device="auto",
         mixed_precision="auto",
+        cache=None,
         random_state=None,
         verbose=0,
     ):
@@ -164,6 +165,7 @@ class BackboneClassifier(ImageClassifier):
         self.callbacks = callbacks
         self.device = device
         self.mixed_precision = mixed_precision
+        self.cache = cache
         self.random_state = random_state
         self.verbose = verbose
 

@@ -15,17 +15,24 @@ from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
-from skorch.callbacks import EarlyStopping
 from skorch.helper import predefined_split
-from skorch.utils import noop
 
+from sklearn_dysarthria._utils.repeated_rows import RepeatedRows
+from sklearn_dysarthria.classifiers._after_fit import (
+    forget_training_state,
+    learning_curves,
+    network_and_head_sizes,
+    refuse_divergence,
+)
 from sklearn_dysarthria.classifiers._class_weights import CLASS_WEIGHTS, class_weights
 from sklearn_dysarthria.classifiers._failed_rows import (
     failed_rows,
     refuse_failed,
+    refuse_overflow,
     spread,
     warn_left_out,
 )
+from sklearn_dysarthria.classifiers._frozen_rows import SkipFrozen, early_stopping
 from sklearn_dysarthria.classifiers._inner_split import hold_out_patients
 from sklearn_dysarthria.classifiers._labels import check_labels, check_patients
 from sklearn_dysarthria.classifiers._net import (
@@ -33,11 +40,7 @@ from sklearn_dysarthria.classifiers._net import (
     Rows,
     TrainingNet,
     check_views,
-    forget_training_state,
     keep_batch,
-    learning_curves,
-    network_and_head_sizes,
-    refuse_divergence,
     resolve_device,
     torch_seed,
 )
@@ -71,6 +74,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
     in `_module` which network to train and in `_criterion` with which loss.
     """
 
+    _takes_repeated_rows = True
     # The patients reach the inner split as `groups`; with metadata routing enabled this asks
     # for them without the user's set_fit_request.
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
@@ -122,6 +126,14 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         """Return how the samples of a training batch are mixed."""
         return None
 
+    def _skip_frozen(self) -> SkipFrozen | None:
+        """Return what stands in for images behind frozen stages."""
+        return None
+
+    def _looked_up(self, rows: Rows) -> Rows:
+        """Return rows to predict on that hold what is already known about them."""
+        return rows
+
     def _repetitions(self) -> Mapping[Any, int] | None:
         """Return how often the rows of each label are repeated in an epoch."""
         return None
@@ -158,7 +170,8 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         """
         self._forget_fit()
         self._check_parameters()
-        arrays = self._check_input(X, reset=True)
+        repeated = X if isinstance(X, RepeatedRows) else None
+        arrays = self._check_input(X if repeated is None else repeated.array, reset=True)
         y = check_labels(y)
         (n_samples,) = {len(array) for array in arrays.values()}
         check_consistent_length(next(iter(arrays.values())), y)
@@ -166,6 +179,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
             groups = check_patients(groups)
             check_consistent_length(y, groups)
         usable = self._usable_rows(arrays)
+        usable = usable if repeated is None else repeated.among(usable)
         self.classes_, kept_codes = np.unique(y[usable], return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
@@ -293,6 +307,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
             mixing=self._mixing(),
             mixed_precision=self.mixed_precision,
             view_seed=seed,
+            skip_frozen=self._skip_frozen(),
             verbose=0,
             **_prefixed("module", module_arguments),
             **_prefixed("criterion", criterion_arguments),
@@ -308,8 +323,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
             schedule = LearningRateSchedule(self.lr_schedule, self.warmup_epochs, self.patience)
             callbacks.append(("lr_schedule", schedule))
         if self.early_stopping:
-            stopping = EarlyStopping(patience=self.patience, load_best=True, sink=noop)
-            callbacks.append(("early_stopping", stopping))
+            callbacks.append(("early_stopping", early_stopping(self.patience, self.callbacks)))
         if self.verbose:
             callbacks.append(("progress", EpochProgress(type(self).__name__)))
         # Copies: a fit must not leave its traces in the caller's objects.
@@ -338,6 +352,9 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         """
         probabilities, usable = self._probabilities(X)
         refuse_failed(~usable, "predict")
+        return self._from_probabilities(probabilities)
+
+    def _from_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
         return self.classes_[self.net_.objective.decide(probabilities)]
 
     def predict_proba(self, X):
@@ -361,16 +378,10 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         if not len(rows):
             return np.empty((0, len(self.classes_))), usable
         check_views(self.n_tta, self.net_.augment)
-        views = [self.net_.forward(rows, training=False)]
+        views = [self.net_.forward(self._looked_up(rows), training=False)]
         views += [self.net_.view_logits(rows, view) for view in range(1, self.n_tta)]
         logits = torch.stack(views).double()
-        overflowed = ~torch.isfinite(logits).all(dim=2).all(dim=0).numpy()
-        if overflowed.any():
-            # As NaN probabilities they would pass for recordings that could not be used.
-            raise ValueError(
-                f"The network overflows on rows {rows.indices[overflowed].tolist()}: their values "
-                "are too far from those it was trained on."
-            )
+        refuse_overflow(torch.isfinite(logits).all(dim=2).all(dim=0).numpy(), rows.indices)
         each = [self.net_.objective.probabilities(view) for view in logits]
         return torch.stack(each).mean(dim=0).numpy(), usable
 

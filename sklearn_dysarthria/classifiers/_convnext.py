@@ -147,6 +147,7 @@ class ConvNeXtSeverityClassifier(ImageClassifier):
         callbacks=None,
         device="auto",
         mixed_precision="auto",
+        cache=None,
         random_state=None,
         verbose=0,
     ):
@@ -187,6 +188,7 @@ class ConvNeXtSeverityClassifier(ImageClassifier):
         self.callbacks = callbacks
         self.device = device
         self.mixed_precision = mixed_precision
+        self.cache = cache
         self.random_state = random_state
         self.verbose = verbose
 

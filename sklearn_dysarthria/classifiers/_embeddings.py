@@ -8,7 +8,6 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -19,8 +18,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_dysarthria._utils.progress import progress_bar
+from sklearn_dysarthria._utils.store import open_store
 from sklearn_dysarthria.classifiers._failed_rows import failed_rows
+from sklearn_dysarthria.classifiers._frozen import FrozenPart
 from sklearn_dysarthria.classifiers._images import check_images
 from sklearn_dysarthria.classifiers._net import resolve_device, torch_seed
 from sklearn_dysarthria.nn import build_backbone, check_backbone_name
@@ -51,6 +51,9 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         Images per forward pass.
     device : str, default="auto"
         Torch device; ``"auto"`` takes the GPU where there is one.
+    cache : str, path, RecordingCache, joblib.Memory or None, default=None
+        Folder that keeps the features of every image, for this backbone with these weights; of
+        ``freeze="all"`` in a classifier with the same backbone too.
     random_state : int, RandomState or None, default=None
         Of the random weights.
     verbose : int, default=0
@@ -79,6 +82,7 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         "weights": [str, PathLike, None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "device": [str],
+        "cache": "no_validation",  # open_store knows what it may be
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -92,6 +96,7 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         weights="IMAGENET1K_V1",
         batch_size=32,
         device="auto",
+        cache=None,
         random_state=None,
         verbose=0,
     ):
@@ -101,6 +106,7 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self.weights = weights
         self.batch_size = batch_size
         self.device = device
+        self.cache = cache
         self.random_state = random_state
         self.verbose = verbose
 
@@ -162,14 +168,10 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         device = resolve_device(self.device)
         # A copy on the GPU: transform changes nothing, and pickles load where there is none.
         network = self.backbone_ if device == "cpu" else deepcopy(self.backbone_).to(device)
+        part = FrozenPart(network, device, store=open_store(self.cache), batch_size=self.batch_size)
         out = np.full((len(images), self._n_features_out), np.nan, dtype=np.float32)
-        starts = range(0, len(usable), self.batch_size)
-        with torch.no_grad():
-            for start in progress_bar(
-                starts, total=len(starts), desc=self.backbone, verbose=self.verbose
-            ):
-                rows = usable[start : start + self.batch_size]
-                out[rows] = network(torch.from_numpy(images[rows]).to(device)).cpu().numpy()
+        if len(usable):
+            out[usable] = part(images, usable, self.verbose)
         return out
 
     @property

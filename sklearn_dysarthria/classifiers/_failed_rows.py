@@ -20,6 +20,7 @@ from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from sklearn_dysarthria._utils.memory_maps import chunks
 from sklearn_dysarthria._utils.routing import groups_for_fit
 from sklearn_dysarthria.exceptions import RecordingWarning
 
@@ -47,8 +48,10 @@ def failed_rows(X: Any) -> np.ndarray:
         return failed
     # The first value already rules most rows out, so that images are not scanned whole, nor
     # copied to be flattened.
-    for row in np.flatnonzero(pd.isna(X[(slice(None), *(0,) * (X.ndim - 1))])):
-        failed[row] = np.all(pd.isna(X[row]))
+    firsts = X[(slice(None), *(0,) * (X.ndim - 1))]
+    for part in chunks(X):
+        for row in part.start + np.flatnonzero(pd.isna(firsts[part])):
+            failed[row] = np.all(pd.isna(X[row]))
     return failed
 
 
@@ -60,6 +63,30 @@ def warn_left_out(failed: np.ndarray, stacklevel: int) -> None:
         RecordingWarning,
         stacklevel=stacklevel,
     )
+
+
+def refuse_overflow(is_finite: np.ndarray, rows: np.ndarray) -> None:
+    """Raise where a network's output is no number.
+
+    As NaN probabilities such rows would pass for recordings that could not be used.
+
+    Parameters
+    ----------
+    is_finite : ndarray of bool of shape (n_rows,)
+        Whether the output is.
+    rows : ndarray of int of shape (n_rows,)
+        What the error calls them.
+
+    Raises
+    ------
+    ValueError
+        It is not for some row.
+    """
+    if not is_finite.all():
+        raise ValueError(
+            f"The network overflows on rows {rows[~is_finite].tolist()}: their values are too far "
+            "from those it was trained on."
+        )
 
 
 def refuse_failed(failed: np.ndarray, method: str) -> None:

@@ -59,9 +59,6 @@ class HyperAlexNetClassifier(ImageClassifier):
         Units of a hidden layer of the hypernetwork.
     n_contexts : int, default=32
         Draws averaged at prediction (inferred).
-    freeze : int, "all" or None, default=None
-        Number of leading backbone stages (of AlexNet five convolutional, two linear) that keep
-        their weights, or all of them.
     optimizer : {"adam", "adamw", "sgd", "rmsprop"}, default="adam"
         Inferred.
     lr : float, default=1e-4
@@ -176,6 +173,7 @@ class HyperAlexNetClassifier(ImageClassifier):
         callbacks=None,
         device="auto",
         mixed_precision="auto",
+        cache=None,
         random_state=None,
         verbose=0,
     ):
@@ -222,6 +220,7 @@ class HyperAlexNetClassifier(ImageClassifier):
         self.callbacks = callbacks
         self.device = device
         self.mixed_precision = mixed_precision
+        self.cache = cache
         self.random_state = random_state
         self.verbose = verbose
 

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sklearn_dysarthria._utils.memory_maps import chunks
 from sklearn_dysarthria.classifiers._base import LOSS_CONSTRAINTS, Arrays, TorchClassifier
 from sklearn_dysarthria.classifiers._failed_rows import failed_rows
+from sklearn_dysarthria.classifiers._frozen_rows import SkipFrozen
+from sklearn_dysarthria.classifiers._net import Rows
 from sklearn_dysarthria.nn import SpecAugment
 from sklearn_dysarthria.nn._augment import Augmentation
 from sklearn_dysarthria.nn._image_augment import AugmentChain, ImageAugment
@@ -39,11 +42,14 @@ class ImageClassifier(TorchClassifier):
         "cutmix": [Interval(Real, 0, None, closed="left")],
         "n_tta": [Interval(Integral, 1, None, closed="left")],
         "mixed_precision": ["boolean", StrOptions({"auto"})],
+        "cache": "no_validation",  # open_store knows what it may be
     }
 
     _uses_context = False
+    _skips_frozen = True  # False computes the same, slowly
     image_shape_: tuple[int, ...]
     n_context_features_: int
+    cache: Any
 
     def _check_input(self, X: Any, *, reset: bool) -> Arrays:
         X = np.asarray(X)
@@ -98,6 +104,15 @@ class ImageClassifier(TorchClassifier):
     def _mixing(self) -> BatchMixing | None:
         return BatchMixing(self.mixup, self.cutmix) if self.mixup or self.cutmix else None
 
+    def _skip_frozen(self) -> SkipFrozen | None:
+        if not self._skips_frozen or self._augmentation() or self._mixing():
+            return None  # the frozen stages see other images in every epoch
+        return SkipFrozen(self.cache, self.verbose)
+
+    def _looked_up(self, rows: Rows) -> Rows:
+        skip = None if self.cache is None else self._skip_frozen()
+        return rows if skip is None else skip(self.net_, rows, None)[0]
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
@@ -147,7 +162,10 @@ def _finite_or_failed(array: np.ndarray, name: str) -> np.ndarray:
         array = np.asarray(array, dtype=np.float32)
         # The sum of a row is finite exactly if the row is (float64 cannot overflow here), which
         # avoids a boolean copy of all the images.
-        sums = array.sum(axis=tuple(range(1, array.ndim)), dtype=np.float64)
+        axes = tuple(range(1, array.ndim))
+        sums = np.concatenate(
+            [array[part].sum(axis=axes, dtype=np.float64) for part in chunks(array)]
+        )
     spoilt = ~np.isfinite(sums) & ~failed_rows(array)
     if spoilt.any():
         raise ValueError(

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
 from torch.utils.data import Dataset
 
+from sklearn_dysarthria._utils.memory_maps import drop_pages
+from sklearn_dysarthria.classifiers._net_state import PackedState
 from sklearn_dysarthria.classifiers._objectives import Objective
-from sklearn_dysarthria.nn import count_parameters
 from sklearn_dysarthria.nn._augment import Augmentation
 from sklearn_dysarthria.nn._batch_norm import lone_sample, normalises_batches, without_batch_of_one
 from sklearn_dysarthria.nn._mixing import BatchMixing, MixedTarget
-from sklearn_dysarthria.nn._ordinal import OrdinalNetwork
 
 
 class Rows(Dataset):
@@ -60,6 +59,8 @@ class Rows(Dataset):
             name: torch.from_numpy(np.ascontiguousarray(array[rows]))
             for name, array in self.arrays.items()
         }
+        for array in self.arrays.values():
+            drop_pages(array)
         return inputs, torch.from_numpy(self.labels[rows])
 
 
@@ -68,7 +69,7 @@ def keep_batch(batch: Any) -> Any:
     return batch
 
 
-class TrainingNet(NeuralNetClassifier):
+class TrainingNet(PackedState, NeuralNetClassifier):
     """skorch's classifier with batch augmentation, ordinal outputs and autocast.
 
     A callback may ask it about samples of its own at any time, without a trace in the training:
@@ -89,6 +90,9 @@ class TrainingNet(NeuralNetClassifier):
         Compute in bfloat16; ``"auto"`` does so on GPUs that support it.
     view_seed : int
         Decides what the views look like.
+    skip_frozen : callable or None
+        Called with the net and the rows of training and of inner validation once the network is
+        there; returns what to train on in their place.
     """
 
     def __init__(
@@ -101,6 +105,7 @@ class TrainingNet(NeuralNetClassifier):
         mixing: BatchMixing | None = None,
         mixed_precision: bool | str = False,
         view_seed: int = 0,
+        skip_frozen: Callable[[Any, Any, Any], tuple[Any, Any]] | None = None,
         **kwargs: Any,
     ) -> None:
         self.objective = objective
@@ -108,6 +113,7 @@ class TrainingNet(NeuralNetClassifier):
         self.mixing = mixing
         self.mixed_precision = mixed_precision
         self.view_seed = view_seed
+        self.skip_frozen = skip_frozen
         kwargs.setdefault("predict_nonlinearity", objective.probabilities)
         super().__init__(module, criterion=criterion, **kwargs)
 
@@ -118,6 +124,17 @@ class TrainingNet(NeuralNetClassifier):
         if self.interrupted_:
             raise KeyboardInterrupt
         return self
+
+    def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> tuple[Any, Any]:
+        """Split off the validation rows, and skip what would be the same in every epoch."""
+        train, valid = super().get_split_datasets(X, y, **fit_params)
+        if self.skip_frozen is None:
+            return train, valid
+        try:
+            return self.skip_frozen(self, train, valid)
+        except KeyboardInterrupt:
+            self.interrupted_ = True
+            raise
 
     def run_single_epoch(self, *args: Any, **kwargs: Any) -> None:
         """Run an epoch, and note an interrupt.
@@ -303,6 +320,11 @@ def resolve_autocast(mixed_precision: bool | str, device: str) -> torch.dtype | 
     return torch.bfloat16 if mixed_precision else None
 
 
+# torch's generators belong to the process: threads that train at the same time (several per Dask
+# worker, joblib's threading) would draw from each other's numbers, so they take turns.
+_generators = threading.RLock()
+
+
 @contextmanager
 def torch_seed(seed: int, device: str) -> Iterator[None]:
     """Seed torch inside the block and leave its global generators as they were outside.
@@ -315,7 +337,7 @@ def torch_seed(seed: int, device: str) -> Iterator[None]:
         Device whose generator is used besides the CPU's.
     """
     cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
+    with _generators, torch.random.fork_rng(devices=cuda):
         # torch.manual_seed would also seed every GPU, whose generators nobody puts back.
         torch.default_generator.manual_seed(seed)
         for gpu in cuda:
@@ -327,61 +349,5 @@ def torch_seed(seed: int, device: str) -> Iterator[None]:
 @contextmanager
 def kept_generator() -> Iterator[None]:
     """Put torch's generator back afterwards: merely iterating over a DataLoader draws from it."""
-    with torch.random.fork_rng(devices=[]):
+    with _generators, torch.random.fork_rng(devices=[]):
         yield
-
-
-def refuse_divergence(net: NeuralNetClassifier) -> None:
-    """Raise if training ended with weights that are no numbers."""
-    if all(torch.isfinite(tensor).all() for tensor in net.module_.state_dict().values()):
-        return
-    losses = net.history[:, "train_loss"]
-    epoch = next((n for n, loss in enumerate(losses, 1) if not math.isfinite(loss)), len(losses))
-    raise ValueError(
-        f"The training diverged: the loss was no longer finite in epoch {epoch}. Lower lr "
-        f"({net.lr}), or bring the input to a common scale."
-    )
-
-
-def forget_training_state(net: NeuralNetClassifier) -> None:
-    """Drop what only training needed, and would be kept in memory or pickled with the network.
-
-    Optimiser moments, gradients and the copy of the best weights are as large as the network or
-    larger; the validation split holds all of the training data.
-    """
-    net.optimizer_.state.clear()
-    net.optimizer_.zero_grad(set_to_none=True)
-    net.train_split = None
-    for _, callback in net.callbacks_:
-        if hasattr(callback, "best_model_weights_"):
-            callback.best_model_weights_ = None
-        if hasattr(callback, "lr_scheduler_"):
-            # It holds the optimiser and with it a second copy of the weights once pickled.
-            del callback.lr_scheduler_
-
-
-def learning_curves(net: TrainingNet) -> pd.DataFrame:
-    """One row per epoch: losses, inner validation accuracy, learning rate, seconds."""
-    names = {
-        "epoch": "epoch",
-        "train_loss": "train_loss",
-        "valid_loss": "valid_loss",
-        "valid_acc": "valid_accuracy",
-        "event_lr": "lr",
-        "dur": "seconds",
-    }
-    rows = [{new: row[old] for old, new in names.items() if old in row} for row in net.history]
-    return pd.DataFrame(rows).set_index("epoch")
-
-
-def network_and_head_sizes(module: torch.nn.Module) -> tuple[int, int]:
-    """Count the weights of a network, frozen ones included, and those of its head alone.
-
-    Thresholds of an ordinal loss belong to the head.
-    """
-    total = count_parameters(module)
-    network = module.network if isinstance(module, OrdinalNetwork) else module
-    head = getattr(network, "head", None)
-    if not isinstance(head, torch.nn.Module):
-        return total, 0
-    return total, count_parameters(head) + total - count_parameters(network)

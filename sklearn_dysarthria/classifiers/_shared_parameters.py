@@ -15,7 +15,13 @@ SHARED_PARAMETERS: dict[str, tuple[str, str]] = {
     ),
     "freeze": (
         'int, "all" or None',
-        "Number of leading backbone stages that keep their weights, or all of them.",
+        "Number of leading backbone stages that keep their weights (of AlexNet five\n"
+        "convolutional, two linear), or all of them.  They are then applied once per image of a\n"
+        "fit instead of once per epoch, with the same result, unless training images are\n"
+        "augmented or mixed, or what the frozen stages make of an image is more than twice its\n"
+        "size (the first stages of most ConvNeXts), or a backbone other than AlexNet and\n"
+        'ConvNeXt is not frozen to ``"all"``.  Batches that callbacks are shown then hold\n'
+        "``frozen_output`` instead of ``X``.  More than 512 MiB of it go to a temporary file.",
     ),
     "loss": (
         '{"cross_entropy", "focal", "coral", "corn", "cumulative_link"}',
@@ -155,6 +161,12 @@ SHARED_PARAMETERS: dict[str, tuple[str, str]] = {
     "mixed_precision": (
         'bool or "auto"',
         'Compute in bfloat16 where possible; ``"auto"`` does so on GPUs that support it.',
+    ),
+    "cache": (
+        "str, path, RecordingCache, joblib.Memory or None",
+        "Folder that keeps what frozen stages make of an image, for other fits, grid points,\n"
+        "folds and processes with the same images and the same frozen weights; see `freeze`.\n"
+        "Without it, every fit computes that anew.",
     ),
     "random_state": (
         "int, RandomState or None",

@@ -25,6 +25,7 @@ from sklearn_dysarthria.cli._study import Study
 from sklearn_dysarthria.recordings import one_label_per_patient, patient_ids
 
 FORMAT = 2
+_BLOCK = 2**20
 _FACTS, _MODEL = "metadata.json", "model.joblib"
 _ALWAYS = ("sklearn-dysarthria", "scikit-learn", "numpy", "joblib")
 _OF_NETS = ("torch", "torchvision", "skorch")
@@ -105,7 +106,7 @@ def write_model(path: Path, model: Any, facts: dict[str, Any]) -> None:
     facts : dict
         See `describe_model`.
     """
-    configure(model, cache=None, n_jobs=None, verbose=0, on_error="raise")
+    configure(model, cache=None, mmap_folder=None, n_jobs=None, verbose=0, on_error="raise")
     stored = io.BytesIO()
     joblib.dump(model, stored)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
@@ -198,13 +199,14 @@ def read_model(path: Path) -> tuple[Any, dict[str, Any]]:
         )
     mend = "copy it again, or train again."
     try:
-        with zipfile.ZipFile(path) as archive:
-            stored = io.BytesIO(archive.read(_MODEL))
-    except _BROKEN_ARCHIVE:
-        raise ValueError(f"{path} is damaged: {mend}") from None
-    try:
-        model = joblib.load(stored)
+        # Straight from the file, since weights are large.
+        with zipfile.ZipFile(path) as archive, archive.open(_MODEL) as stored:
+            model = joblib.load(stored)
+            while stored.read(_BLOCK):  # the checksum is compared at the very end
+                pass
     except Exception as error:  # a pickle that is broken raises whatever its bytes happen to say
+        if not _is_whole(path):
+            raise ValueError(f"{path} is damaged: {mend}") from None
         told = " ".join(str(error).split())[:200]
         raise ValueError(
             f"The model in {path} cannot be loaded ({type(error).__name__}: {told}): {mend}"
@@ -212,6 +214,14 @@ def read_model(path: Path) -> tuple[Any, dict[str, Any]]:
     if not (hasattr(model, "predict_patients") and hasattr(model, "classes_")):
         raise ValueError(f"{path} is damaged, it holds no model of patients: {mend}")
     return model, facts
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except _BROKEN_ARCHIVE:
+        return False
 
 
 def _version(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -110,7 +111,9 @@ def predict(
         tell(f"{counted(len(table), 'recording')} of {counted(len(patients), 'patient')}")
     fitted, _ = read_model(model)
     refuse_unknown_tasks(fitted, table, all_of_them=on_error != "nan")
-    with cache_folder(None if cache is None else str(cache)) as kept:
+    chosen = None if cache is None else str(cache)
+    # Only with on_error="nan" are the features read twice, and worth a folder nobody asked for.
+    with cache_folder(chosen) if on_error == "nan" else nullcontext(chosen) as kept:
         configure(
             fitted,
             cache=kept,
@@ -128,8 +131,7 @@ def predict(
     for remark in remarks_on(facts, table):
         tell(f"Warning: {remark}")
     decided = with_lost_patients(decided, patients)
-    chosen = style.value if style is not None else _style_of(output)
-    text = as_text(decided, chosen)
+    text = as_text(decided, style.value if style is not None else _style_of(output))
     if output is None:
         typer.echo(text, nl=False)
         return

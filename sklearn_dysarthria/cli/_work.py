@@ -13,10 +13,8 @@ import typer
 
 from sklearn_dysarthria.cli._checks import StudyError
 from sklearn_dysarthria.cli._corpora import corpus_arguments, load_corpus
-from sklearn_dysarthria.cli._models import build_model
 from sklearn_dysarthria.cli._study import Study
 from sklearn_dysarthria.recordings import as_table, one_label_per_patient, patient_ids
-from sklearn_dysarthria.report._compare import _positive_class
 
 
 def check(study: Study) -> None:
@@ -32,6 +30,8 @@ def check(study: Study) -> None:
     StudyError
         An entry is missing, unknown, or of a wrong type.
     """
+    from sklearn_dysarthria.cli._models import build_model
+
     corpus_arguments(study.corpus)
     build_model(study.model)
 
@@ -161,6 +161,8 @@ def positive_of(spelled: Any, y: Any, option: str = "") -> Any:
     StudyError
         It is no label, has to be given, or is not for so many classes.
     """
+    from sklearn_dysarthria.report._compare import _positive_class
+
     labels = np.unique(np.asarray(y))
     positive = label_like(spelled, y)
     known = labels.tolist()

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from numbers import Real
 from typing import Any
 
+from sklearn_dysarthria._recorded import _where
+from sklearn_dysarthria._table import rows_of
 from sklearn_dysarthria._utils.tasks import name_for_task
-from sklearn_dysarthria._waveform import _where
 from sklearn_dysarthria.exceptions import BandwidthWarning, RecordingError, UnknownTaskError
 from sklearn_dysarthria.recordings import as_table, describe_recording
 
@@ -93,8 +94,7 @@ def warn_about_empty_bands(X: Any, band: Callable[[Any], tuple[float, float]]) -
     """
     table = as_table(X)
     rates = []
-    for i in range(len(table)):
-        row = table.iloc[i]
+    for row in rows_of(table):
         try:
             rate, highest = describe_recording(row).sample_rate, band(row)[1]
         except RecordingError:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from enum import Enum
 from functools import lru_cache
 from numbers import Integral, Real
@@ -12,10 +15,10 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sklearn_dysarthria._recorded import _where, describe_recording
+from sklearn_dysarthria._recording_cache import CachedFunction
 from sklearn_dysarthria._utils.estimators import RecordingTransformer
-from sklearn_dysarthria._waveform import _where, describe_recording
 from sklearn_dysarthria.exceptions import TooShortAudioError
-from sklearn_dysarthria.features._cache import CachedFunction
 from sklearn_dysarthria.recordings import as_table, load_waveform, map_recordings
 
 _FUNCTIONALS = "Functionals"
@@ -36,6 +39,13 @@ def _choose(enumeration: Any, choice: str, what: str) -> Any:
             return member
     names = [member.name for member in enumeration]
     raise ValueError(f"{what}={choice!r} is not one of openSMILE's: {', '.join(names)}.")
+
+
+@contextmanager
+def _no_warning_of_short_segments() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Segment too short")
+        yield
 
 
 @lru_cache(maxsize=8)
@@ -65,10 +75,10 @@ class EGeMAPSFeatures(RecordingTransformer):
         recording are returned, named ``<descriptor>_mean`` and ``<descriptor>_std``.
     sample_rate : float, optional
         Rate in Hz to which recordings are resampled; None analyses each at its own rate.
-    cache : str, path or joblib.Memory, optional
+    cache : str, path, RecordingCache or joblib.Memory, optional
         Folder that keeps finished features, keyed by the audio's content and these parameters.
     n_jobs : int, optional
-        Number of processes; None means 1 unless in a :func:`joblib.parallel_config` context.
+        Number of threads; None means 1 unless in a :func:`joblib.parallel_config` context.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a recording that cannot be used; ``"nan"`` fills its row with NaN and
         lists all such rows in one warning.
@@ -169,14 +179,17 @@ class EGeMAPSFeatures(RecordingTransformer):
         table = as_table(X)
         self._validate_params()
         n_features = len(self.get_feature_names_out())
-        rows = map_recordings(
-            CachedFunction(self._features, self.cache, self._cache_parameters),
-            table,
-            on_error=self.on_error,
-            n_jobs=self.n_jobs,
-            verbose=self.verbose,
-            desc="openSMILE",
-        )
+        with _no_warning_of_short_segments():
+            # openSMILE computes in C, outside Python's lock, and shares nothing between calls.
+            rows = map_recordings(
+                CachedFunction(self._features, self.cache, self._cache_parameters),
+                table,
+                on_error=self.on_error,
+                n_jobs=self.n_jobs,
+                prefer="threads",
+                verbose=self.verbose,
+                desc="openSMILE",
+            )
         out = np.full((len(table), n_features), np.nan, dtype=np.float32)
         for i, row in enumerate(rows):
             if row is not None:
@@ -222,9 +235,11 @@ class EGeMAPSFeatures(RecordingTransformer):
     def _features(self, row: Any) -> np.ndarray:
         rate = self.sample_rate or describe_recording(row).sample_rate
         waveform = load_waveform(row, self.sample_rate)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Segment too short")
-            frames = self._smile().process_signal(waveform, rate).to_numpy()
+        # Filters belong to the process: other threads rely on those that transform has set.
+        alone = threading.current_thread() is threading.main_thread()
+        with _no_warning_of_short_segments() if alone else nullcontext():
+            # One column per frame; what process_signal adds to that is a pandas index.
+            frames = self._smile()(waveform, rate)[0].T
         if np.isnan(frames).all():
             raise TooShortAudioError(
                 f"{len(waveform) / rate:.4g} s are too short for openSMILE's frames.",

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
-from functools import partial
+from collections.abc import Mapping, Set
 from numbers import Integral, Real
+from os import PathLike
 from typing import Any
 
 import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sklearn_dysarthria._recording_cache import CachedFunction
 from sklearn_dysarthria._utils.estimators import NoOutputContainer, RecordingTransformer
+from sklearn_dysarthria._utils.memory_maps import new_rows
 from sklearn_dysarthria.exceptions import MissingColumnError
 from sklearn_dysarthria.features._bands import band_of, check_freq_ranges, warn_about_empty_bands
-from sklearn_dysarthria.features._cache import CachedFunction
+from sklearn_dysarthria.preprocessing import EnergyVAD
 from sklearn_dysarthria.recordings import as_table, load_waveform, map_recordings
 
 CHANNELS = ("static", "delta", "delta2")
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
-RECIPE_VERSION = 2
+RECIPE_VERSION = 3
 """To be raised whenever the same parameters give other images, so that caches expire."""
-_FLAT = 1e-6
+_FLAT = 1e-3
 """Range in dB up to which a channel counts as constant: what varies less is rounding."""
 
 
@@ -73,8 +75,15 @@ class LogMelDeltaImages(  # type: ignore[call-arg]
         unit variance; ``"imagenet"`` rescales each channel of each recording to [0, 1] and then
         standardises it with ImageNet's mean and standard deviation, as pretrained backbones
         expect.
-    cache : str, path or joblib.Memory, optional
+    vad : EnergyVAD, optional
+        Keep to the voiced parts that it finds.  The images are those of a Pipeline of the two, but
+        each recording is decoded and resampled once; `vad`'s own `cache`, `n_jobs`, `on_error` and
+        `verbose` are not used.
+    cache : str, path, RecordingCache or joblib.Memory, optional
         Folder that keeps finished images, keyed by the audio's content and these parameters.
+    mmap_folder : str or path, optional
+        Folder on a disk where :meth:`transform` writes its array, instead of holding it in memory;
+        see the notes.
     n_jobs : int, optional
         Number of processes; None means 1 unless in a :func:`joblib.parallel_config` context.
     on_error : {"raise", "nan"}, default="raise"
@@ -90,6 +99,14 @@ class LogMelDeltaImages(  # type: ignore[call-arg]
 
     Notes
     -----
+    With `mmap_folder`, images go to the disk one by one as they are finished, and the result is a
+    read-only memory map of them, with the same numbers.  The classifiers of images read it batch
+    by batch, so that memory does not grow with the number of recordings.  The file has no name and
+    nobody needs to delete it: the disk gets its space back when the array is no longer in use, or
+    the process ends in whatever way.  joblib's processes on the same computer share the file;
+    pickling the array copies it.  On a ``tmpfs``, as ``/tmp`` is on some systems, the file would
+    lie in memory.
+
     Where the papers are silent, the default is inferred: 224 mel bands, step 512 and a Hann
     window follow the sister papers of the authors of [1]_.
 
@@ -122,7 +139,9 @@ class LogMelDeltaImages(  # type: ignore[call-arg]
         "channels": ["array-like"],
         "image_size": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "normalize": [StrOptions({"imagenet", "recording"}), None],
+        "vad": [EnergyVAD, None],
         "cache": "no_validation",
+        "mmap_folder": [str, PathLike, None],
         "n_jobs": [Integral, None],
         "on_error": [StrOptions({"raise", "nan"})],
         "verbose": ["verbose"],
@@ -143,7 +162,9 @@ class LogMelDeltaImages(  # type: ignore[call-arg]
         channels=CHANNELS,
         image_size=224,
         normalize="imagenet",
+        vad=None,
         cache=None,
+        mmap_folder=None,
         n_jobs=None,
         on_error="raise",
         verbose=0,
@@ -160,7 +181,9 @@ class LogMelDeltaImages(  # type: ignore[call-arg]
         self.channels = channels
         self.image_size = image_size
         self.normalize = normalize
+        self.vad = vad
         self.cache = cache
+        self.mmap_folder = mmap_folder
         self.n_jobs = n_jobs
         self.on_error = on_error
         self.verbose = verbose
@@ -206,28 +229,31 @@ class LogMelDeltaImages(  # type: ignore[call-arg]
         -------
         ndarray of shape (n_recordings, n_channels, height, width), dtype float32
             Row 0 of an image is the lowest mel band (or coefficient), column 0 the first frame.
+            A read-only :class:`numpy.memmap` with `mmap_folder`.
 
         Raises
         ------
         RecordingError
             A recording cannot be used and `on_error` is ``"raise"``.
+        OSError
+            `mmap_folder` cannot be written, or has no room for the images.
         """
         table = as_table(X)
         self._validate_params()
         self._check_parameters(table)
-        images = map_recordings(
+        images = new_rows(
+            self.mmap_folder, (len(table), *self._image_shape()), np.float32, missing=np.nan
+        )
+        map_recordings(
             CachedFunction(self._image, self.cache, self._cache_parameters),
             table,
             on_error=self.on_error,
             n_jobs=self.n_jobs,
             verbose=self.verbose,
             desc="images",
+            into=images.put,
         )
-        out = np.full((len(table), *self._image_shape()), np.nan, dtype=np.float32)
-        for i, image in enumerate(images):
-            if image is not None:
-                out[i] = image
-        return out
+        return images.finish()
 
     def _edges(self) -> tuple[Any, Any]:
         if isinstance(self.image_size, Integral):
@@ -240,6 +266,8 @@ class LogMelDeltaImages(  # type: ignore[call-arg]
         return len(self.channels), int(height), int(width)
 
     def _check_parameters(self, table: Any) -> None:
+        if self.vad is not None:
+            self.vad._validate_params()
         nyquist = self.sample_rate / 2
         if self.freq_ranges is not None and "task" not in table.columns:
             raise MissingColumnError("freq_ranges needs column 'task'.")
@@ -284,6 +312,7 @@ class LogMelDeltaImages(  # type: ignore[call-arg]
             "representation": self.representation,
             "n_mfcc": int(self.n_mfcc) if self.representation == "mfcc" else None,
             "normalize": self.normalize,
+            "vad": None if self.vad is None else self.vad.cache_parameters(row),
             "transformer": "LogMelDeltaImages",
             "recipe": RECIPE_VERSION,
             "band": self._band(row),
@@ -293,42 +322,39 @@ class LogMelDeltaImages(  # type: ignore[call-arg]
 
     def _image(self, row: Any) -> np.ndarray:
         # torch is imported with the recipe, so that building a pipeline stays instant.
-        from sklearn_dysarthria.features import _spectrogram as recipe
+        from sklearn_dysarthria.features._spectrogram import image_recipe
 
         fmin, fmax = self._band(row)
-        waveform = load_waveform(row, self.sample_rate, min_duration=self.n_fft / self.sample_rate)
-        static = recipe.static_features(
-            waveform,
-            sample_rate=self.sample_rate,
-            n_fft=self.n_fft,
-            hop_length=self.hop_length,
-            n_mels=self.n_mels,
+        recipe = image_recipe(
+            sample_rate=float(self.sample_rate),
+            n_fft=int(self.n_fft),
+            hop_length=int(self.hop_length),
+            n_mels=int(self.n_mels),
             fmin=fmin,
             fmax=fmax,
-            n_mfcc=self.n_mfcc if self.representation == "mfcc" else None,
+            n_mfcc=int(self.n_mfcc) if self.representation == "mfcc" else None,
+            channels=tuple(map(str, self.channels)),
+            shape=self._image_shape()[1:],
         )
-        makers: dict[str, Callable[[], np.ndarray]] = {
-            "static": lambda: static,
-            "delta": partial(recipe.delta, static, 1),
-            "delta2": partial(recipe.delta, static, 2),
-        }
-        made = {name: makers[name]() for name in set(self.channels)}
-        image = recipe.resize(
-            recipe.torch.from_numpy(np.stack([made[name] for name in self.channels])),
-            self._image_shape()[1:],
-        ).numpy()
-        return _normalized(image, self.normalize).astype(np.float32)
+        load = load_waveform if self.vad is None else self.vad.voiced_waveform
+        waveform = load(row, self.sample_rate, min_duration=self.n_fft / self.sample_rate)
+        return _normalized(recipe.image(waveform), self.normalize)
 
 
 def _normalized(image: np.ndarray, how: str | None) -> np.ndarray:
-    """Normalise each channel of one image; a constant channel stays finite."""
+    """Normalise each channel of one image in place; a constant channel stays finite."""
     if how is None:
         return image
     if how == "recording":
-        centred = image - image.mean(axis=(1, 2), keepdims=True)
-        spread = centred.std(axis=(1, 2), keepdims=True)
-        return centred / np.where(spread > _FLAT, spread, 1)
+        image -= image.mean(axis=(1, 2), keepdims=True, dtype=np.float64)
+        spread = image.std(axis=(1, 2), keepdims=True, dtype=np.float64)
+        image /= np.where(spread > _FLAT, spread, 1)
+        return image
     low = image.min(axis=(1, 2), keepdims=True)
     span = image.max(axis=(1, 2), keepdims=True) - low
-    unit = (image - low) / np.where(span > _FLAT, span, 1)
-    return (unit - IMAGENET_MEAN[:, None, None]) / IMAGENET_STD[:, None, None]
+    # To [0, 1] and to ImageNet's mean and deviation in one multiplication and one addition.
+    scale = 1 / (np.where(span > _FLAT, span, 1) * IMAGENET_STD[:, None, None])
+    image -= low
+    image *= scale
+    image -= (IMAGENET_MEAN / IMAGENET_STD)[:, None, None]
+    return image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -10,20 +11,24 @@ from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dysarthria._utils.estimators import NoOutputContainer
+from sklearn_dysarthria._utils.memory_maps import chunks, new_rows
 from sklearn_dysarthria.recordings import as_table
 
 
-def _side_by_side(images: Any, context: Any) -> np.ndarray:
+def _side_by_side(images: Any, context: Any, mmap_folder: Any) -> np.ndarray:
     """Put images and context vectors into one structured array."""
     images = np.asarray(images, dtype=np.float32)
     context = np.asarray(context, dtype=np.float32)
     if context.ndim != 2:
         raise ValueError(f"context yields an array of shape {context.shape}, not a row each.")
     layout = [("image", "f4", images.shape[1:]), ("context", "f4", context.shape[1:])]
-    out = np.empty(len(images), dtype=layout)
-    out["image"] = images
-    out["context"] = context
-    return out
+    out = new_rows(mmap_folder, (len(images),), layout, missing=np.nan)
+    both = np.empty((), dtype=layout)
+    for part in chunks(images):
+        for row in range(*part.indices(len(images))):
+            both["image"], both["context"] = images[row], context[row]
+            out.put(row, both)
+    return out.finish()
 
 
 class ImagesWithContext(  # type: ignore[call-arg]
@@ -43,6 +48,11 @@ class ImagesWithContext(  # type: ignore[call-arg]
     context : estimator
         Transformer from recordings to vectors, usually
         ``make_pipeline(EGeMAPSFeatures(), StandardScaler())``.
+    mmap_folder : str or path, optional
+        Folder on a disk where images and vectors are put side by side, instead of in memory; the
+        result is then a read-only memory map, as of
+        :class:`~sklearn_dysarthria.LogMelDeltaImages` with `mmap_folder`, which `images` needs
+        itself for its own array not to be in memory.
 
     Attributes
     ----------
@@ -67,11 +77,13 @@ class ImagesWithContext(  # type: ignore[call-arg]
     _parameter_constraints = {
         "images": [HasMethods(["fit", "transform"])],
         "context": [HasMethods(["fit", "transform"])],
+        "mmap_folder": [str, PathLike, None],
     }
 
-    def __init__(self, images, context):
+    def __init__(self, images, context, *, mmap_folder=None):
         self.images = images
         self.context = context
+        self.mmap_folder = mmap_folder
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None):
@@ -112,7 +124,8 @@ class ImagesWithContext(  # type: ignore[call-arg]
         table = as_table(X)
         self.images_, self.context_ = clone(self.images), clone(self.context)
         images = self.images_.fit_transform(table, y)
-        return _side_by_side(images, self.context_.fit_transform(table, y))
+        context = self.context_.fit_transform(table, y)
+        return _side_by_side(images, context, self.mmap_folder)
 
     def transform(self, X):
         """Compute image and context of every recording.
@@ -135,7 +148,8 @@ class ImagesWithContext(  # type: ignore[call-arg]
         """
         check_is_fitted(self)
         table = as_table(X)
-        return _side_by_side(self.images_.transform(table), self.context_.transform(table))
+        images, context = self.images_.transform(table), self.context_.transform(table)
+        return _side_by_side(images, context, self.mmap_folder)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "images_")

@@ -6,6 +6,7 @@ import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 
@@ -66,6 +67,8 @@ class Backbone(nn.Module):
 
     stages: Sequence[nn.Module] | nn.ModuleList
 
+    channels_last = False  # whether maps are laid out so on a CPU; see CHANNELS_LAST in _staged.py
+
     def __init__(
         self,
         name: str,
@@ -123,13 +126,15 @@ class Backbone(nn.Module):
         """
         raise NotImplementedError
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor | None = None, frozen_output: Tensor | None = None) -> Tensor:
         """Embed a batch of images.
 
         Parameters
         ----------
         images : torch.Tensor of shape (n_samples, 3, height, width)
             Height and width of at least ``minimum_size`` pixels, or of ``image_size``.
+        frozen_output : torch.Tensor of shape (n_samples, ...), optional
+            In place of the images: what :meth:`apply_frozen` made of them.
 
         Returns
         -------
@@ -139,8 +144,59 @@ class Backbone(nn.Module):
         Raises
         ------
         ValueError
-            The shape does not fit.
+            The shape does not fit, or not exactly one of the two is given.
         """
+        if images is not None and frozen_output is None:
+            return self.embed(self._checked_images(images))
+        if frozen_output is not None and images is None:
+            return self.apply_learning(frozen_output)
+        raise ValueError("Give either images, or what the frozen stages make of them.")
+
+    def apply_frozen(self, images: Tensor) -> Tensor:
+        """Apply the frozen stages alone; only where ``is_separable``.
+
+        Parameters
+        ----------
+        images : torch.Tensor of shape (n_samples, 3, height, width)
+            As in :meth:`forward`.
+
+        Returns
+        -------
+        torch.Tensor of shape (n_samples, ...)
+            Input of the first stage that learns, or of the network's last layer.
+        """
+        return self.embed(self._checked_images(images))
+
+    def apply_learning(self, frozen_output: Tensor) -> Tensor:
+        """Apply the stages that learn; only where ``is_separable``.
+
+        Parameters
+        ----------
+        frozen_output : torch.Tensor of shape (n_samples, ...)
+            Output of :meth:`apply_frozen`.
+
+        Returns
+        -------
+        torch.Tensor of shape (n_samples, out_features)
+            What :meth:`forward` makes of the images.
+        """
+        return frozen_output
+
+    @property
+    def is_wholly_frozen(self) -> bool:
+        """Whether no stage learns."""
+        return self.n_frozen == len(self.stages)
+
+    @property
+    def is_separable(self) -> bool:
+        """Whether there are frozen stages that can be applied without the others."""
+        return self.is_wholly_frozen
+
+    def frozen_modules(self) -> Sequence[nn.Module]:
+        """List the modules that :meth:`apply_frozen` applies; only where ``is_separable``."""
+        return [self]
+
+    def _checked_images(self, images: Tensor) -> Tensor:
         if images.ndim != 4 or images.shape[1] != 3:
             raise ValueError(
                 f"{self.name} takes images of shape (n_samples, 3, height, width), "
@@ -148,7 +204,14 @@ class Backbone(nn.Module):
             )
         height, width = images.shape[2:]
         self.check_image_size((height, width))
-        return self.embed(images)
+        return self._laid_out(images)
+
+    def _laid_out(self, maps: Tensor) -> Tensor:
+        # The convolutions then answer in the same layout, whatever that of their weights, which
+        # stay contiguous: so do checkpoints.
+        if self.channels_last and maps.ndim == 4 and maps.device.type == "cpu":
+            return maps.contiguous(memory_format=torch.channels_last)
+        return maps
 
     def check_image_size(self, size: tuple[int, int]) -> None:
         """Raise if the network does not take images of a size.
@@ -219,6 +282,11 @@ class Backbone(nn.Module):
         Backbone
             The module itself.
         """
+        if self.is_wholly_frozen:  # and with it what lies between the stages
+            self.training = mode
+            for child in self.children():
+                child.eval()
+            return self
         super().train(mode)
         for number in range(self.n_frozen):
             for module in self.modules_of_stage(number):

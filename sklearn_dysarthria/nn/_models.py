@@ -65,6 +65,8 @@ class HyperAlexNetModule(nn.Module):
     arXiv:2503.01892.
     """
 
+    takes_frozen_output = True  # in place of the images, see forward
+
     def __init__(
         self,
         n_classes: int = 2,
@@ -109,22 +111,29 @@ class HyperAlexNetModule(nn.Module):
         else:
             self.head = nn.Linear(embedding_dim, n_classes)
 
-    def embed(self, X: Tensor) -> Tensor:
+    def embed(self, X: Tensor | None = None, frozen_output: Tensor | None = None) -> Tensor:
         """Compute the embedding.
 
         Parameters
         ----------
         X : torch.Tensor of shape (n_samples, 3, height, width)
             Images.
+        frozen_output : torch.Tensor of shape (n_samples, ...), optional
+            In their place; see :meth:`Backbone.forward`.
 
         Returns
         -------
         torch.Tensor of shape (n_samples, embedding_dim)
             Input of the head.
         """
-        return self.embedding(self.backbone(X))
+        return self.embedding(self.backbone(X, frozen_output))
 
-    def forward(self, X: Tensor, context: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        X: Tensor | None = None,
+        context: Tensor | None = None,
+        frozen_output: Tensor | None = None,
+    ) -> Tensor:
         """Compute logits.
 
         Parameters
@@ -133,6 +142,8 @@ class HyperAlexNetModule(nn.Module):
             Images.
         context : torch.Tensor of shape (n_samples, context_dim), optional
             Required with ``context="data"`` and refused otherwise.
+        frozen_output : torch.Tensor of shape (n_samples, ...), optional
+            In place of the images; see :meth:`Backbone.forward`.
 
         Returns
         -------
@@ -145,10 +156,10 @@ class HyperAlexNetModule(nn.Module):
             The shapes do not fit, or a context is given to a head that takes none.
         """
         if isinstance(self.head, HyperLinear):
-            return self.head(self.embed(X), context)
+            return self.head(self.embed(X, frozen_output), context)
         if context is not None:
             raise ValueError("head='dense' takes no context.")
-        return self.head(self.embed(X))
+        return self.head(self.embed(X, frozen_output))
 
     def logits_per_context(self, X: Tensor) -> Tensor:
         """Compute the logits under each of the fixed contexts.
@@ -211,6 +222,8 @@ class BackboneModule(nn.Module):
         The backbone is one of timm, which is not installed.
     """
 
+    takes_frozen_output = True  # in place of the images, see forward
+
     def __init__(
         self,
         n_classes: int,
@@ -235,35 +248,39 @@ class BackboneModule(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(self.backbone.out_features, n_classes)
 
-    def embed(self, X: Tensor) -> Tensor:
+    def embed(self, X: Tensor | None = None, frozen_output: Tensor | None = None) -> Tensor:
         """Compute the embedding.
 
         Parameters
         ----------
         X : torch.Tensor of shape (n_samples, 3, height, width)
             Images.
+        frozen_output : torch.Tensor of shape (n_samples, ...), optional
+            In their place; see :meth:`Backbone.forward`.
 
         Returns
         -------
         torch.Tensor of shape (n_samples, backbone.out_features)
             Output of the backbone.
         """
-        return self.backbone(X)
+        return self.backbone(X, frozen_output)
 
-    def forward(self, X: Tensor) -> Tensor:
+    def forward(self, X: Tensor | None = None, frozen_output: Tensor | None = None) -> Tensor:
         """Compute logits.
 
         Parameters
         ----------
         X : torch.Tensor of shape (n_samples, 3, height, width)
             Images.
+        frozen_output : torch.Tensor of shape (n_samples, ...), optional
+            In their place; see :meth:`Backbone.forward`.
 
         Returns
         -------
         torch.Tensor of shape (n_samples, n_classes)
             Logits.
         """
-        return self.head(self.dropout(self.embed(X)))
+        return self.head(self.dropout(self.embed(X, frozen_output)))
 
 
 class ConvNeXtModule(BackboneModule):

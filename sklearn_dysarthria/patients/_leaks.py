@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.model_selection._search import BaseSearchCV
 
 from sklearn_dysarthria._utils.routing import reachable
@@ -166,8 +165,11 @@ def _splits_rows(part: Any) -> str | None:
     if parameters.get("probability") is True:
         return "probability=True"
     patience = parameters.get("n_iter_no_change")
-    if isinstance(part, GradientBoostingClassifier) and patience is not None:
-        return f"n_iter_no_change={patience}"
+    if patience is not None:
+        from sklearn.ensemble import GradientBoostingClassifier  # slow, and for the fit only
+
+        if isinstance(part, GradientBoostingClassifier):
+            return f"n_iter_no_change={patience}"
     return None
 
 

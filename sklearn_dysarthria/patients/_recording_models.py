@@ -12,13 +12,14 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 
+from sklearn_dysarthria._utils.decisions import decides_by_its_probabilities
+from sklearn_dysarthria._utils.memory_maps import chunks, is_mapped
 from sklearn_dysarthria._utils.routing import groups_for_fit
 from sklearn_dysarthria._utils.tasks import name_for_task
 from sklearn_dysarthria.exceptions import UnknownTaskError
 from sklearn_dysarthria.patients._base import score_method, scores_by_class
 from sklearn_dysarthria.patients._failed_recordings import labelled
 from sklearn_dysarthria.patients._leaks import AROUND_THE_PIPELINE, split_searches_by_patient
-from sklearn_dysarthria.preprocessing import RecordingOverSampler
 from sklearn_dysarthria.recordings import column, noted_failures
 
 Models = dict[str | None, Any]
@@ -197,10 +198,12 @@ def _searches(estimator: Any) -> bool:
 
 
 def _numbers_rows_anew(estimator: Any) -> bool:
-    return any(
-        hasattr(part, "fit_resample") and not isinstance(part, RecordingOverSampler)
-        for part in _parts(estimator)
-    )
+    samplers = [part for part in _parts(estimator) if hasattr(part, "fit_resample")]
+    if not samplers:
+        return False
+    from sklearn_dysarthria.preprocessing import RecordingOverSampler  # imbalanced-learn: slow
+
+    return not all(isinstance(sampler, RecordingOverSampler) for sampler in samplers)
 
 
 def _parts(estimator: Any) -> list[Any]:
@@ -263,7 +266,8 @@ def recording_votes(
     for key, model in models.items():
         rows = np.flatnonzero(keys == key)
         if len(rows):
-            codes[rows], scores[rows] = _ask(model, table.iloc[rows], classes, method)
+            asked = table if len(rows) == len(table) else table.iloc[rows]
+            codes[rows], scores[rows] = _ask(model, asked, classes, method)
     return codes, scores
 
 
@@ -280,11 +284,21 @@ def _ask(
     if failed.all():
         return codes, scores
     usable = np.flatnonzero(~failed)
-    if failed.any():
-        ready = _safe_indexing(ready, usable)
+    if method == "predict_proba" and decides_by_its_probabilities(last):
+        # A network is asked once: its forward pass is nearly all of the work.
+        own = scores[np.ix_(usable, np.searchsorted(classes, last.classes_))]
+        codes[usable] = np.searchsorted(classes, last._from_probabilities(own))
+        return codes, scores
     # The largest score will not do: tuned thresholds and Platt-scaled SVMs decide otherwise.
     with noted_failures() as failed_labels:
-        codes[usable] = np.searchsorted(classes, last.predict(ready))
+        if failed.any() and is_mapped(ready):
+            for part in chunks(ready):  # the rest of a memory map is no smaller than the map
+                rows = usable[(part.start <= usable) & (usable < part.stop)]
+                if len(rows):
+                    codes[rows] = np.searchsorted(classes, last.predict(ready[rows]))
+        else:
+            ready = _safe_indexing(ready, usable) if failed.any() else ready
+            codes[usable] = np.searchsorted(classes, last.predict(ready))
     # Pipelines deeper inside compute their features only now.
     codes[labelled(table, failed_labels)] = -1
     # A model with nothing but predict: its votes are all that is known.

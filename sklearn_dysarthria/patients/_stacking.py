@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
 
 from sklearn_dysarthria._utils.routing import groups_for_fit
 from sklearn_dysarthria.exceptions import UnknownTaskError
@@ -19,13 +17,15 @@ from sklearn_dysarthria.patients._recording_models import scores_for_classes
 def or_default(final_estimator: Any) -> Any:
     """Return the classifier of patients; for None a logistic regression with balanced classes."""
     if final_estimator is None:
+        from sklearn.linear_model import LogisticRegression  # slow, and not for other votes
+
         return LogisticRegression(class_weight="balanced")
     return final_estimator
 
 
 def fit_stack(
     final_estimator: Any, means: np.ndarray, labels: np.ndarray, patients: np.ndarray
-) -> tuple[Any, SimpleImputer]:
+) -> tuple[Any, Any]:
     """Fit a classifier of patients.
 
     Parameters
@@ -43,6 +43,8 @@ def fit_stack(
         Fitted on the patients with any score; the imputer puts training means in for tasks that
         a patient lacks.
     """
+    from sklearn.impute import SimpleImputer
+
     known = ~np.isnan(means).all(axis=(1, 2))
     # A task that no patient has out of fold leaves its columns 0, not away.
     imputer = SimpleImputer(keep_empty_features=True)
@@ -53,7 +55,7 @@ def fit_stack(
 
 
 def decide_stacked(
-    final_estimator: Any, imputer: SimpleImputer, means: np.ndarray, classes: np.ndarray
+    final_estimator: Any, imputer: Any, means: np.ndarray, classes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Decide about patients from the means of their tasks.
 

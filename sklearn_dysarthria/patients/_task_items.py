@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from sklearn_dysarthria._table import as_objects
+from sklearn_dysarthria._utils.memory_maps import chunks, drop_pages
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,12 @@ class TaskRecordings:
         By path, in which ``take_2`` comes before ``take_10``; where there is none, or the same
         one several times, by content.
         """
-        keys = [
-            (_words(audio), hashlib.sha256(np.ascontiguousarray(values).tobytes()).digest())
-            for audio, values in zip(self.audio, self.values, strict=True)
+        contents = [
+            hashlib.sha256(np.ascontiguousarray(values).tobytes()).digest()
+            for part in chunks(self.values)
+            for values in self.values[part]
         ]
+        keys = list(zip(map(_words, self.audio), contents, strict=True))
         ranks = np.empty(len(keys), dtype=np.intp)
         ranks[sorted(range(len(keys)), key=keys.__getitem__)] = np.arange(len(keys))
         return ranks
@@ -114,7 +117,9 @@ class TaskItems:
 
     def __getitem__(self, index: Any) -> np.ndarray:
         """Gather items; what stands for a missing recording means nothing (see `present`)."""
-        return self.values[self.rows[index]]
+        gathered = self.values[self.rows[index]]
+        drop_pages(self.values)
+        return gathered
 
     @property
     def present(self) -> np.ndarray:

@@ -90,17 +90,24 @@ class PatientVotingAnswers(PatientClassifier):
             warn_lost(table, patients, codes < 0, "have no vote", stacklevel=2)
         votes = PatientVotes(codes, scores, patients)
         codes, of_patients = self._decide(votes, table)
-        decided = pd.DataFrame(index=votes.names)
-        decided["prediction"] = self.classes_[codes]
-        decided["confidence"] = self._confidence(votes, codes, of_patients)
-        decided["abstained"] = False
+        confidence = self._confidence(votes, codes, of_patients)
+        abstained = np.zeros(len(codes), dtype=bool)
         if self.abstain_below is not None:
             self._check_abstention(self.classes_)
-            decided["abstained"] = is_unsure(decided["confidence"].to_numpy(), self.abstain_below)
-        decided["n_recordings"] = votes.votes.sum(axis=1)
-        decided[[f"votes_{label}" for label in self.classes_]] = votes.votes
-        decided[self._score_columns()] = of_patients
-        return decided
+            abstained = is_unsure(confidence, self.abstain_below)
+        vote_columns = [f"votes_{label}" for label in self.classes_]
+        # At once: a table that grows column by column costs as much as a small network.
+        return pd.DataFrame(
+            {
+                "prediction": self.classes_[codes],
+                "confidence": confidence,
+                "abstained": abstained,
+                "n_recordings": votes.votes.sum(axis=1),
+                **dict(zip(vote_columns, votes.votes.T, strict=True)),
+                **dict(zip(self._score_columns(), of_patients.T, strict=True)),
+            },
+            index=votes.names,
+        )
 
     def _decide(self, votes: PatientVotes, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Return the position of each patient's class, and each patient's scores."""

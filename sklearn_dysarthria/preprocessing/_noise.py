@@ -57,7 +57,7 @@ def _noisy(
     """Return a row's samples with noise and their rate, or None where it is to stay clean."""
     samples = load_waveform(row)  # says what is wrong with the row, its segments included
     if row.get("segments") is not None:
-        samples = load_waveform(row.drop(labels="segments"))
+        samples = load_waveform({**row, "segments": None})
     rate = describe_recording(row).sample_rate
     content = hashlib.sha256(repr(rate).encode() + samples.tobytes()).digest()
     generator = partial(_generator, seed, content, int(row[_COPY]))

@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted, column_or_1d
 
+from sklearn_dysarthria._utils.repeated_rows import RepeatedRows
 from sklearn_dysarthria._utils.routing import groups_for_fit
 
 
@@ -20,6 +21,18 @@ def _estimator_has(method: str) -> Any:
         return True
 
     return check
+
+
+def _can_repeat_by_position(sampler: Any, estimator: Any, X: Any) -> bool:
+    """Tell whether images need not be copied: our sampler looks at labels alone."""
+    from sklearn_dysarthria.preprocessing._sampling import RecordingOverSampler  # slow to import
+
+    return (
+        type(sampler) is RecordingOverSampler
+        and getattr(estimator, "_takes_repeated_rows", False)
+        and isinstance(X, np.ndarray)
+        and X.ndim != 2  # of vectors, which are small, the sampler tells the number of columns
+    )
 
 
 class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
@@ -54,6 +67,9 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     Patients are known for samplers that repeat or leave out rows and say which in
     ``sample_indices_``.  SMOTE and its kin make new rows between those of two patients; an
     `estimator` that needs patients refuses to follow them.
+
+    A :class:`~sklearn_dysarthria.RecordingOverSampler` in front of one of the package's classifiers
+    of images costs no memory: the images are not copied, only their positions are repeated.
 
     All copies of a patient's rows are the patient's: they stay on one side of an inner split, and
     the patients held out are resampled as well.
@@ -115,11 +131,16 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         y = column_or_1d(y, warn=True)
         check_consistent_length(X, y, groups)
         sampler, estimator = clone(self.sampler), clone(self.estimator)
-        rows, labels = sampler.fit_resample(X, y)
-        whose = getattr(sampler, "sample_indices_", None)
-        patients = {}
-        if groups is not None and whose is not None and len(whose) == _num_samples(rows):
-            patients = groups_for_fit(estimator, _safe_indexing(groups, np.asarray(whose)))
+        if _can_repeat_by_position(sampler, estimator, X):
+            sampler.fit_resample(np.arange(len(X)), y)
+            rows, labels = RepeatedRows(X, sampler.sample_indices_), y
+            patients = {} if groups is None else groups_for_fit(estimator, groups)
+        else:
+            rows, labels = sampler.fit_resample(X, y)
+            whose = getattr(sampler, "sample_indices_", None)
+            patients = {}
+            if groups is not None and whose is not None and len(whose) == _num_samples(rows):
+                patients = groups_for_fit(estimator, _safe_indexing(groups, np.asarray(whose)))
         self.sampler_ = sampler
         self.estimator_ = estimator.fit(rows, labels, **patients)
         self.classes_ = self.estimator_.classes_

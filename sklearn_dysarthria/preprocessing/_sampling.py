@@ -83,6 +83,13 @@ class RecordingOverSampler(BaseOverSampler):
     Rows of a DataFrame or Series keep their labels, so that labels occur several times and a
     message about a recording names the row that it came from.
 
+    Costs: before a transformer, repeated rows of a table take next to no memory and are computed
+    once, but its result holds each of their images or vectors as often as it is repeated; images
+    are better written to a disk then
+    (:class:`~sklearn_dysarthria.LogMelDeltaImages`, ``mmap_folder=``).  Behind it, the rows of its
+    array are copied.  Neither happens with the classifiers' ``oversample``, nor in a
+    :class:`~sklearn_dysarthria.ResampledClassifier` around one of them.
+
     References
     ----------
     .. [1] G. Lemaître, F. Nogueira, C. K. Aridas, "Imbalanced-learn: A Python Toolbox to Tackle

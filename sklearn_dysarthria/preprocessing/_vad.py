@@ -12,7 +12,11 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_dysarthria._recording_cache import CachedFunction
+from sklearn_dysarthria._table import Row
 from sklearn_dysarthria._utils.estimators import NoOutputContainer, RecordingTransformer
+from sklearn_dysarthria._utils.frames import frame_energies
+from sklearn_dysarthria._waveform import check_sound, cut
 from sklearn_dysarthria.recordings import (
     as_table,
     describe_recording,
@@ -21,48 +25,59 @@ from sklearn_dysarthria.recordings import (
     segments_of,
 )
 
+RECIPE_VERSION = 2
+"""To be raised whenever the same parameters give other segments, so that caches expire."""
+
+
+_SMALLEST_POWER = 1e-10
+
+
+def _levels(samples: np.ndarray, frame_length: int, hop_length: int) -> np.ndarray:
+    """Return the level of every frame in dB below the loudest."""
+    energies = frame_energies(samples, frame_length, hop_length)
+    power = np.maximum(energies / frame_length, _SMALLEST_POWER)
+    return 10 * np.log10(power / power.max())
+
 
 def _loud_spans(
     samples: np.ndarray, top_db: float, frame_length: int, hop_length: int, mode: str
 ) -> list[tuple[int, int]]:
     """Return the first and one-past-last sample of every voiced interval."""
-    import librosa
-
-    options: dict[str, Any] = {"top_db": top_db, "ref": np.max}
-    options |= {"frame_length": frame_length, "hop_length": hop_length}
+    loud = np.append(_levels(samples, frame_length, hop_length) > -top_db, False)
+    changes = np.flatnonzero(np.diff(loud, prepend=False))
+    starts, ends = changes[::2] * hop_length, changes[1::2] * hop_length
     if mode == "trim":
-        spans = [librosa.effects.trim(samples, **options)[1]]
-    else:
-        spans = list(librosa.effects.split(samples, **options))
-    found = [(int(start), int(end)) for start, end in spans if start < end]
+        starts, ends = starts[:1], ends[-1:]
+    ends = np.minimum(ends, len(samples))
+    found = [span for span in zip(starts.tolist(), ends.tolist(), strict=True) if span[0] < span[1]]
     # A frame is centred on its first sample.  When only the one centred on the very end is
-    # voiced, librosa's interval is empty, and the frame's first half is what is meant.
+    # voiced, its interval is empty, and the frame's first half is what is meant.
     half = max(hop_length, frame_length // 2)
     return found or [(max(0, len(samples) - half), len(samples))]
 
 
 def _voiced_segments(
     row: Any, sample_rate: float, top_db: float, frame_length: int, hop_length: int, mode: str
-) -> list[tuple[float, float]]:
-    """Return a row's voiced intervals in seconds of the recording itself."""
+) -> np.ndarray:
+    """Return a row's voiced intervals in seconds of the recording itself, one per line."""
     samples = load_waveform(row, sample_rate, min_duration=frame_length / sample_rate)
-    info = describe_recording(row)
-    kept = segments_of(row, info.duration, info.sample_rate)
     spans = _loud_spans(samples, top_db, frame_length, hop_length, mode)
     voiced = [(start / sample_rate, end / sample_rate) for start, end in spans]
+    info = describe_recording(row)
+    kept = segments_of(row, info.duration, info.sample_rate)
     # The waveform is the kept segments end to end, so `offset` is where each begins in it.  The
     # intersection also clamps the end: resampling rounds the length up.
     segments, offset = [], 0.0
-    for begin, stop in kept:
-        length = (round(stop * info.sample_rate) - round(begin * info.sample_rate)) / (
-            info.sample_rate
-        )
+    for number, (begin, stop) in enumerate(kept, start=1):
+        length = (round(stop * sample_rate) - round(begin * sample_rate)) / sample_rate
+        if number == len(kept):
+            length = len(samples) / sample_rate - offset
         for start, end in voiced:
             low, high = max(start, offset) - offset, min(end, offset + length) - offset
             if low < high:
                 segments.append((begin + low, min(begin + high, stop)))
         offset += length
-    return segments
+    return np.array(segments, dtype=np.float64).reshape(-1, 2)
 
 
 class EnergyVAD(NoOutputContainer, RecordingTransformer, auto_wrap_output_keys=None):  # type: ignore[call-arg]
@@ -85,6 +100,9 @@ class EnergyVAD(NoOutputContainer, RecordingTransformer, auto_wrap_output_keys=N
         them included; ``"split"`` gives the voiced intervals only.
     sample_rate : float, default=22050
         Rate of the analysis in Hz.
+    cache : str, path, RecordingCache or joblib.Memory, optional
+        Folder that keeps what was found, keyed by the audio's content, the segments that it came
+        with and these parameters.
     n_jobs : int, optional
         Processes to work with; None means 1 unless inside a ``joblib.parallel_config`` context.
     on_error : {"raise", "nan"}, default="raise"
@@ -140,6 +158,7 @@ class EnergyVAD(NoOutputContainer, RecordingTransformer, auto_wrap_output_keys=N
         "hop_length": [Interval(Integral, 1, None, closed="left")],
         "mode": [StrOptions({"trim", "split"})],
         "sample_rate": [Interval(Real, 100, 1e7, closed="both")],  # what load_waveform accepts
+        "cache": "no_validation",
         "n_jobs": [None, Integral],
         "on_error": [StrOptions({"raise", "nan"})],
         "verbose": ["verbose"],
@@ -153,6 +172,7 @@ class EnergyVAD(NoOutputContainer, RecordingTransformer, auto_wrap_output_keys=N
         hop_length: int = 512,
         mode: str = "trim",
         sample_rate: float = 22050,
+        cache: Any = None,
         n_jobs: int | None = None,
         on_error: str = "raise",
         verbose: int = 0,
@@ -162,6 +182,7 @@ class EnergyVAD(NoOutputContainer, RecordingTransformer, auto_wrap_output_keys=N
         self.hop_length = hop_length
         self.mode = mode
         self.sample_rate = sample_rate
+        self.cache = cache
         self.n_jobs = n_jobs
         self.on_error = on_error
         self.verbose = verbose
@@ -216,13 +237,10 @@ class EnergyVAD(NoOutputContainer, RecordingTransformer, auto_wrap_output_keys=N
         self._validate_params()  # transform works unfitted
         table = as_table(X)
         found = map_recordings(
-            partial(
-                _voiced_segments,
-                sample_rate=self.sample_rate,
-                top_db=self.top_db,
-                frame_length=self.frame_length,
-                hop_length=self.hop_length,
-                mode=self.mode,
+            CachedFunction(
+                partial(_voiced_segments, **self._options()),
+                self.cache,
+                self.cache_parameters,
             ),
             table,
             on_error=self.on_error,
@@ -233,10 +251,74 @@ class EnergyVAD(NoOutputContainer, RecordingTransformer, auto_wrap_output_keys=N
         given = list(table["segments"]) if "segments" in table.columns else [None] * len(table)
         segments = np.empty(len(table), dtype=object)
         for i, (new, old) in enumerate(zip(found, given, strict=True)):
-            segments[i] = old if new is None else new
+            segments[i] = old if new is None else list(map(tuple, new.tolist()))
         annotated = table.copy(deep=False)
         annotated["segments"] = pd.Series(segments, index=table.index, dtype=object)
         return annotated
+
+    def voiced_waveform(
+        self, row: Any, sample_rate: float, *, min_duration: float = 0.0
+    ) -> np.ndarray:
+        """Load the voiced parts of one recording, in one pass over it.
+
+        The same as :func:`~sklearn_dysarthria.recordings.load_waveform` of the row that
+        :meth:`transform` returns, which decodes and resamples a second time.
+
+        Parameters
+        ----------
+        row : Series or mapping
+            A row of the table of recordings.
+        sample_rate : float
+            Rate of the result in Hz.
+        min_duration : float, default=0
+            Seconds below which the voiced parts count as too short.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), dtype float32
+            Samples.
+
+        Raises
+        ------
+        RecordingError
+            The recording, or what is voiced of it, cannot be used.
+        """
+        options = self._options()
+        if sample_rate != self.sample_rate or row.get("segments") is not None:
+            annotated = Row({**row, "segments": _voiced_segments(row, **options)})
+            annotated.name = getattr(row, "name", None)
+            return load_waveform(annotated, sample_rate, min_duration=min_duration)
+        del options["sample_rate"]
+        shortest = self.frame_length / sample_rate
+        samples = load_waveform(row, sample_rate, min_duration=shortest)
+        voiced = cut(samples, _loud_spans(samples, **options), 1)
+        check_sound(row, voiced, sample_rate, min_duration)
+        return voiced
+
+    def cache_parameters(self, row: Any) -> dict[str, Any]:
+        """Return everything but the recording that determines what is voiced of it.
+
+        Parameters
+        ----------
+        row : Series or mapping
+            Ignored: it is the same for all recordings.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
+        return self._options() | {"transformer": "EnergyVAD", "recipe": RECIPE_VERSION}
+
+    def _options(self) -> dict[str, Any]:
+        # Plain numbers: the numpy integers of a parameter grid are no other setting.
+        return {
+            "sample_rate": float(self.sample_rate),
+            "top_db": float(self.top_db),
+            "frame_length": int(self.frame_length),
+            "hop_length": int(self.hop_length),
+            "mode": self.mode,
+        }
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the columns of the table that :meth:`transform` gives.

@@ -16,6 +16,7 @@ from sklearn.base import clone
 from sklearn.utils import column_or_1d
 
 from sklearn_dysarthria._utils.progress import progress_bar
+from sklearn_dysarthria._utils.workers import one_by_one
 from sklearn_dysarthria.exceptions import PatientError, SmallClassWarning
 from sklearn_dysarthria.patients import RepeatedStratifiedPatientKFold, patient_bootstrap
 from sklearn_dysarthria.patients._base import class_columns, refuse_missing_labels
@@ -83,7 +84,7 @@ def compare(
         Coverage of the intervals.
     n_resamples : int, default=1000
         Draws of the patient bootstrap.
-    cache : str, path or joblib.Memory, optional
+    cache : str, path, RecordingCache or joblib.Memory, optional
         Folder that keeps features and images; by default a temporary one shared by all folds.
     n_jobs : int, optional
         Processes; each takes one fit at a time.
@@ -164,7 +165,7 @@ def compare(
             )
         models[MAJORITY] = MajorityOfPatients()
         jobs = [(name, i) for i in range(len(splits)) for name in models]
-        answers = Parallel(n_jobs=n_jobs, return_as="generator")(
+        answers = Parallel(n_jobs=n_jobs, return_as=one_by_one())(
             delayed(_decide_fold)(name, models[name], table, y, *splits[i]) for name, i in jobs
         )
         bar = progress_bar(answers, total=len(jobs), desc="comparing", verbose=verbose)

@@ -111,7 +111,7 @@ def build_methods(
         other groups are analysed from 50 to 6000 Hz, with a warning.
     preset : {"quick", "paper"}, default="quick"
         See :mod:`sklearn_dysarthria.pipelines`.
-    cache : str, path or joblib.Memory, optional
+    cache : str, path, RecordingCache or joblib.Memory, optional
         Folder that keeps features and images.
     random_state : int, optional
         Of the networks.

@@ -268,7 +268,7 @@ def test_the_steady_part_of_a_tone_has_no_derivative():
     tone = np.sin(2 * np.pi * 1000 * np.arange(16000) / 8000)
     X = pd.DataFrame({"audio": [tone], "sample_rate": [8000]})
     image = small(normalize=None, image_size=(24, 126)).transform(X)[0]
-    assert np.abs(image[1:, :, 20:100]).max() < 1e-6
+    assert np.abs(image[1:, :, 20:100]).max() < 1e-5  # single precision, of decibels
 
 
 def test_importing_features_brings_in_neither_torch_nor_opensmile():

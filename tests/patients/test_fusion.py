@@ -107,7 +107,8 @@ def test_answers_by_patient_and_by_row():
     np.testing.assert_allclose(decided[["proba_0", "proba_1"]].sum(axis=1), 1)
     of_row = decided.loc[X["patient"]]
     assert (model.predict(X) == of_row["prediction"]).all()
-    np.testing.assert_array_equal(model.predict_proba(X)[:, 1], of_row["proba_1"])
+    # Other batches round otherwise.
+    np.testing.assert_allclose(model.predict_proba(X)[:, 1], of_row["proba_1"], rtol=1e-4)
     assert (decided["prediction"] == (decided["proba_1"] > 0.5)).all()
     assert model.history_.index.name == "epoch"
     assert model.n_iter_ == 15

@@ -5,6 +5,8 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -13,7 +15,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import InvalidParameterError
 
-from sklearn_dysarthria import EnergyVAD
+from sklearn_dysarthria import EnergyVAD, LogMelDeltaImages
 from sklearn_dysarthria.exceptions import (
     AudioTypeError,
     MissingColumnError,
@@ -21,6 +23,7 @@ from sklearn_dysarthria.exceptions import (
     RecordingWarning,
     SegmentsError,
     SilentAudioError,
+    TooShortAudioError,
 )
 from sklearn_dysarthria.recordings import load_waveform
 
@@ -123,6 +126,7 @@ def test_clone_params_and_pickle():
         "hop_length": 128,
         "mode": "split",
         "sample_rate": 16000,
+        "cache": None,
         "n_jobs": 1,
         "on_error": "nan",
         "verbose": 0,
@@ -139,6 +143,7 @@ def test_clone_params_and_pickle():
         "hop_length": 512,
         "mode": "trim",
         "sample_rate": 22050,
+        "cache": None,
         "n_jobs": None,
         "on_error": "raise",
         "verbose": 0,
@@ -208,3 +213,51 @@ def test_representations():
     assert repr(vad) == "EnergyVAD(top_db=20.0)"
     for estimator in (vad, vad.fit(table(bursts(16000))), make_pipeline(vad)):
         assert "EnergyVAD" in estimator._repr_html_()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    rate=st.sampled_from([8000, 16000, 22050, 44100]),
+    analysed=st.sampled_from([16000, 22050]),
+    mode=st.sampled_from(["trim", "split"]),
+    segments=st.sampled_from([None, [(0.05, 0.6)], [(0.0, 0.3), (0.5, 1.0)]]),
+    seed=st.integers(0, 99),
+)
+def test_one_pass_hears_what_two_steps_hear(rate, analysed, mode, segments, seed):
+    rng = np.random.default_rng(seed)
+    time = np.arange(rate) / rate
+    loud = np.sin(2 * np.pi * 3 * time + seed) > 0
+    audio = (rng.normal(size=rate) * np.where(loud, 0.3, 1e-4)).astype(np.float32)
+    row = {"audio": audio, "sample_rate": rate, "segments": segments}
+    X = pd.DataFrame({name: pd.Series([cell], dtype=object) for name, cell in row.items()})
+    vad = EnergyVAD(sample_rate=22050, frame_length=512, hop_length=128, mode=mode)
+    images = LogMelDeltaImages(
+        sample_rate=analysed, n_fft=256, hop_length=64, n_mels=20, fmax=4000, image_size=20
+    )
+    two_steps = make_pipeline(vad, clone(images)).fit_transform(X)
+    np.testing.assert_array_equal(images.set_params(vad=vad).fit_transform(X), two_steps)
+
+
+@pytest.mark.parametrize("on_error", ["raise", "nan"])
+def test_one_pass_meets_the_errors_of_two_steps(on_error):
+    loud = np.random.default_rng(0).normal(size=8000)
+    X = pd.DataFrame({"audio": [loud, loud[:100], 0 * loud], "sample_rate": 8000})
+    vad = EnergyVAD(sample_rate=8000, frame_length=256, hop_length=64)
+    images = LogMelDeltaImages(
+        sample_rate=8000, n_fft=256, n_mels=20, image_size=20, vad=vad, on_error=on_error
+    )
+    if on_error == "raise":
+        with pytest.raises(TooShortAudioError, match="row 1"):
+            images.fit_transform(X)
+    else:
+        with pytest.warns(RecordingWarning, match="2 of 3"):
+            failed = np.isnan(images.fit_transform(X)).all(axis=(1, 2, 3))
+        assert failed.tolist() == [False, True, True]
+
+
+def test_one_pass_checks_the_detector():
+    X = pd.DataFrame({"audio": [np.ones(8000)], "sample_rate": 8000})
+    with pytest.raises(ValueError, match="hop_length"):
+        LogMelDeltaImages(vad=EnergyVAD(hop_length=0)).fit(X)
+    with pytest.raises(ValueError, match="vad"):
+        LogMelDeltaImages(vad="energy").fit(X)

@@ -1,5 +1,6 @@
 import warnings
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -93,6 +94,14 @@ def test_values_are_those_of_the_decisions(result):
     scores = result.scores.set_index(["method", "metric"])
     found = scores.loc[(METHODS[0], "balanced accuracy"), "value"]
     assert found == pytest.approx(np.mean(by_repeat))
+
+
+def test_a_backend_that_returns_everything_at_the_end(speech):
+    X, y = speech
+    alone = compare(X, y, methods={"d": dummy()}, **QUICK)
+    with joblib.parallel_config(backend="multiprocessing", n_jobs=2):
+        together = compare(X, y, methods={"d": dummy()}, **QUICK)
+    pd.testing.assert_frame_equal(together.predictions, alone.predictions)
 
 
 def test_reproducible_and_alike_in_processes(result, speech):

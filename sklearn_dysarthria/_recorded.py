@@ -1,0 +1,296 @@
+"""What a row of the table says of a recording, and the samples as they were recorded."""
+
+from __future__ import annotations
+
+import math
+import os
+import reprlib
+import stat
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from sklearn_dysarthria._utils.containers import declared_length_is_missing
+from sklearn_dysarthria._utils.file_memo import FileMemo
+from sklearn_dysarthria.exceptions import (
+    AudioTypeError,
+    EmptyAudioError,
+    MissingFileError,
+    NonFiniteAudioError,
+    NotAFileError,
+    SampleRateError,
+    TruncatedAudioError,
+    UnreadableAudioError,
+)
+
+# Rates in Hz that a recording of speech can have: a lower one was meant in kHz, and a damaged
+# header must not make the resampler ask for all the memory there is.
+_LOWEST_RATE, _HIGHEST_RATE = 100.0, 1e7
+# A header that promises more samples (13 hours at 22 050 Hz) is damaged, or does not know.
+_MOST_SAMPLES = 2**30
+# The power spectrum of anything larger leaves float32; integers of 32 bits stay well below.
+_LARGEST_SAMPLE = 1e12
+# What the headers of unchanged files say: the cache asks each time, and opening takes 0.1 ms.
+_headers = FileMemo(size=50_000)
+
+
+class RecordingInfo(NamedTuple):
+    """What is known of a recording before its samples are read."""
+
+    sample_rate: float
+    """Sampling rate as recorded, in Hz."""
+    n_channels: int
+    """Number of channels before mixing down."""
+    n_samples: int
+    """Samples per channel."""
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.n_samples / self.sample_rate
+
+
+def _is_missing(cell: Any) -> bool:
+    return (
+        cell is None
+        or cell is pd.NaT
+        or cell is pd.NA
+        or (isinstance(cell, (float, np.floating)) and math.isnan(cell))
+    )
+
+
+def _is_path(audio: Any) -> bool:
+    return isinstance(audio, (str, os.PathLike))
+
+
+def _as_row(row: Any) -> Mapping[str, Any] | pd.Series:
+    if _is_path(row):
+        return {"audio": row}
+    if isinstance(row, (Mapping, pd.Series)):
+        return row
+    raise AudioTypeError(
+        f"got {type(row).__name__} where one recording is expected.",
+        remedy="Give a row of the table of recordings, or a path.",
+    )
+
+
+def _where(row: Any) -> dict[str, Any]:
+    """Row label and path, as :class:`RecordingError` wants them."""
+    audio = row.get("audio")
+    path = os.fsdecode(audio) if _is_path(audio) else None
+    return {"row": getattr(row, "name", None), "path": path}
+
+
+def is_plausible_rate(rate: float) -> bool:
+    return _LOWEST_RATE <= rate <= _HIGHEST_RATE
+
+
+def _stated_rate(row: Any) -> float | None:
+    cell = row.get("sample_rate")
+    if _is_missing(cell):
+        return None
+    try:
+        rate = math.nan if isinstance(cell, (bool, np.bool_)) else float(cell)
+    except (TypeError, ValueError, OverflowError):
+        rate = math.nan
+    if not is_plausible_rate(rate):
+        cell = cell.item() if isinstance(cell, np.generic) else cell
+        raise SampleRateError(
+            f"the sampling rate is {reprlib.repr(cell)}, not a number of Hz between "
+            f"{_LOWEST_RATE:g} and {_HIGHEST_RATE:g}.",
+            **_where(row),
+        )
+    return rate
+
+
+def _samples_of(row: Any) -> np.ndarray:
+    """Return the samples of an array row, which must be one-dimensional floats."""
+    audio, where = row.get("audio"), _where(row)
+    if _is_missing(audio):
+        raise AudioTypeError("the audio is missing.", **where)
+    try:
+        samples = np.asarray(audio)
+    except (TypeError, ValueError, RuntimeError):  # ragged lists, tensors with gradients
+        samples = np.asarray(None)
+    remedy = None
+    if samples.ndim == 1 and samples.dtype.kind in "iu":
+        remedy = "Divide the integers by their full scale (32768 for 16 bits) to get floats."
+    elif samples.ndim == 2 and samples.dtype.kind == "f":
+        remedy = "Mix the channels down to one, or give one row per channel."
+    if samples.ndim != 1 or samples.dtype.kind != "f":
+        raise AudioTypeError(
+            f"the audio is {type(audio).__name__} of shape {samples.shape} and type "
+            f"{samples.dtype}.",
+            remedy=remedy,
+            **where,
+        )
+    return samples
+
+
+def _array_info(row: Any) -> RecordingInfo:
+    samples = _samples_of(row)
+    rate = _stated_rate(row)
+    if rate is None:
+        raise SampleRateError("an array of samples comes without its rate.", **_where(row))
+    return RecordingInfo(rate, 1, len(samples))
+
+
+def _check_is_file(where: dict[str, Any]) -> os.stat_result:
+    """Raise unless the path leads to a file with something in it; return its state."""
+    try:
+        facts = os.stat(where["path"])
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: NUL in the path
+        raise MissingFileError("there is no such file.", **where) from None
+    except OSError as error:
+        raise UnreadableAudioError(
+            f"cannot be reached ({error.strerror}).",
+            remedy="Correct the path, or the rights to read it.",
+            **where,
+        ) from None
+    if stat.S_ISDIR(facts.st_mode):
+        raise NotAFileError("this is a directory.", **where)
+    if not stat.S_ISREG(facts.st_mode):
+        # Reading a pipe could block for ever, and nothing in it can be read a second time.
+        raise NotAFileError(
+            "this is a pipe or a device.", remedy="Save the recording to a file first.", **where
+        )
+    if facts.st_size == 0:
+        raise EmptyAudioError("the file is empty.", **where)
+    if not os.access(where["path"], os.R_OK):  # libsndfile would only say "System error"
+        raise UnreadableAudioError(
+            "may not be read.", remedy="Correct the rights to read it.", **where
+        )
+    return facts
+
+
+def _open_sound_file(row: Any) -> Any:
+    """Open the row's file with soundfile, or say precisely why that is impossible."""
+    import soundfile
+
+    where = _where(row)
+    _check_is_file(where)
+    try:
+        # Bytes, because soundfile cannot encode names that are not valid UTF-8.
+        sound = soundfile.SoundFile(os.fsencode(where["path"]))
+    except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
+        reason = getattr(error, "error_string", error)
+        raise UnreadableAudioError(f"cannot be decoded ({reason})", **where) from error
+    try:
+        _check_header(row, sound)
+    except BaseException:
+        sound.close()
+        raise
+    return sound
+
+
+def _check_header(row: Any, sound: Any) -> None:
+    """Raise when the file's header is implausible or contradicts the row."""
+    where = _where(row)
+    if not is_plausible_rate(sound.samplerate):
+        raise SampleRateError(
+            f"the file's header says {sound.samplerate} Hz, which no recording of speech has.",
+            remedy="Write the file again with its true rate, or leave the row out.",
+            **where,
+        )
+    _check_stated_rate(row, sound.samplerate)
+    if sound.frames * sound.channels > _MOST_SAMPLES:
+        raise UnreadableAudioError(
+            "the file's header does not tell how long the recording is.",
+            remedy="Write it again, to a file rather than to a pipe, or leave the row out.",
+            **where,
+        )
+
+
+def _check_stated_rate(row: Any, rate: float) -> None:
+    """Raise when the row contradicts the file."""
+    stated = _stated_rate(row)
+    if stated is not None and stated != rate:
+        raise SampleRateError(
+            f"column 'sample_rate' says {stated:g} Hz, the file itself {rate:g} Hz.",
+            **_where(row),
+        )
+
+
+def describe_recording(row: Any) -> RecordingInfo:
+    """Read rate, channels and length of a recording from its header only.
+
+    Parameters
+    ----------
+    row : Series, mapping or path
+        A row of the table of recordings.
+
+    Returns
+    -------
+    RecordingInfo
+        ``(sample_rate, n_channels, n_samples)`` of the whole recording, segments ignored.
+
+    Raises
+    ------
+    RecordingError
+        The subclass tells what is wrong.
+    """
+    row = _as_row(row)
+    if not _is_path(row.get("audio")):
+        return _array_info(row)
+    where = _where(row)
+    facts = _check_is_file(where)
+    info = _headers.get(where["path"], facts)
+    if info is None:
+        with _open_sound_file(row) as sound:
+            info = RecordingInfo(float(sound.samplerate), sound.channels, sound.frames)
+        _headers.put(where["path"], facts, info)
+    _check_stated_rate(row, info.sample_rate)
+    return info
+
+
+def decode(row: Any) -> tuple[np.ndarray, float]:
+    """Return the samples as recorded, mixed down to mono float32, and their rate."""
+    if not _is_path(row.get("audio")):
+        info = _array_info(row)
+        with np.errstate(over="ignore"):  # becomes infinity, which has its own error
+            # A copy: whoever changes the result must not change the table.
+            samples = np.array(_samples_of(row), dtype=np.float32)
+        _check_values(samples, _where(row))
+        return samples, info.sample_rate
+    import soundfile
+
+    where = _where(row)
+    with _open_sound_file(row) as sound:
+        rate, announced = float(sound.samplerate), sound.frames
+        is_short = sound.subtype == "PCM_16"
+        try:
+            samples = sound.read(dtype="int16" if is_short else "float32")
+            is_cut = len(samples) < announced or declared_length_is_missing(where["path"])
+        except (soundfile.SoundFileError, OSError, MemoryError):
+            is_cut = True
+    if is_cut:
+        raise TruncatedAudioError(
+            "the file cannot be decoded up to the length that its header declares.", **where
+        )
+    if is_short:
+        # libsndfile divides by the same number, one sample at a time: half of the decoding.
+        samples = samples.astype(np.float32)
+        samples *= np.float32(1 / 32768)
+    if samples.ndim == 2:
+        # The mean of the channels is librosa.to_mono's definition.
+        with np.errstate(over="ignore", invalid="ignore"):
+            samples = samples.mean(axis=1)
+    if not is_short:
+        _check_values(samples, where)
+    return samples, rate
+
+
+def _check_values(samples: np.ndarray, where: dict[str, Any]) -> None:
+    """Raise when a sample is no number, or too large a one."""
+    # One pass for what nearly always holds; the sum of squares is NaN if a sample is.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if samples @ samples <= _LARGEST_SAMPLE:
+            return
+    if not np.isfinite(samples).all():
+        raise NonFiniteAudioError("the recording holds NaN or infinite samples.", **where)
+    if max(samples.max(), -samples.min()) > _LARGEST_SAMPLE:
+        raise NonFiniteAudioError(
+            f"the recording holds samples beyond ±{_LARGEST_SAMPLE:g}.", **where
+        )

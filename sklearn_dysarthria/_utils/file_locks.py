@@ -1,0 +1,61 @@
+"""Locks between processes that end with the process that holds them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+
+try:
+    import fcntl
+except ImportError:  # not POSIX
+    fcntl = None  # type: ignore[assignment]
+
+
+@contextlib.contextmanager
+def file_lock(path: str, *, patience: float) -> Iterator[bool]:
+    """Hold a lock on a file, which is made if it is not there.
+
+    For work that is done twice without harm: where the lock is not to be had, the block runs
+    without it.
+
+    Parameters
+    ----------
+    path : str
+        The file; it stays.
+    patience : float
+        Seconds after which to go on without the lock.
+
+    Yields
+    ------
+    bool
+        Whether the lock is held.
+    """
+    descriptor = None
+    try:
+        with contextlib.suppress(OSError):  # a folder that may not be written
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        yield descriptor is not None and _locked(descriptor, patience)
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)  # which releases the lock
+
+
+def _locked(descriptor: int, patience: float) -> bool:
+    if fcntl is None:
+        return False
+    end, pause = time.monotonic() + patience, 0.0005
+    while True:
+        try:
+            # flock, unlike lockf, also keeps the threads of one process apart.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > end:
+                return False
+        except OSError:  # a file system without locks
+            return False
+        time.sleep(pause)
+        pause = min(2 * pause, 0.02)

@@ -1,0 +1,355 @@
+"""The cache under voice activity, searches and several processes; files that change in between."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from sklearn_dysarthria import EGeMAPSFeatures, EnergyVAD, LogMelDeltaImages, RecordingCache
+from sklearn_dysarthria import _recorded as recorded
+from sklearn_dysarthria import _recording_cache as recording_cache
+from sklearn_dysarthria._recording_cache import CachedFunction, fingerprint
+from sklearn_dysarthria._utils import file_memo
+from sklearn_dysarthria.exceptions import (
+    CacheWarning,
+    EmptyAudioError,
+    MissingFileError,
+    RecordingWarning,
+    SampleRateError,
+    SegmentsError,
+)
+from sklearn_dysarthria.preprocessing import _vad
+
+RATE = 8000
+
+
+def vad(cache=None, **parameters):
+    return EnergyVAD(sample_rate=RATE, frame_length=256, hop_length=128, cache=cache, **parameters)
+
+
+def images(cache=None, **parameters):
+    small = {"sample_rate": RATE, "n_fft": 256, "hop_length": 128, "n_mels": 16, "image_size": 8}
+    return LogMelDeltaImages(cache=cache, **(small | parameters))
+
+
+def spoken(seed, n_samples=4000):
+    rng = np.random.default_rng(seed)
+    loudness = np.zeros(n_samples)
+    loudness[1000:1800] = loudness[2600:3200] = 1
+    return (loudness * rng.uniform(-0.5, 0.5, n_samples)).astype(np.float32)
+
+
+@pytest.fixture(name="X")
+def table(tmp_path):
+    """Ten files."""
+    paths = []
+    for i in range(10):
+        paths.append(tmp_path / "wav" / f"{i}.wav")
+        paths[-1].parent.mkdir(exist_ok=True)
+        soundfile.write(paths[-1], spoken(i), RATE, subtype="FLOAT")
+    return pd.DataFrame({"audio": [str(path) for path in paths], "task": "phonationA"})
+
+
+def computed(folder):
+    """Return the recordings that were really computed, in whichever process."""
+    return sorted((folder / "computed").read_text().split())
+
+
+class LoggedImages(LogMelDeltaImages):
+    def _image(self, row):
+        path = Path(row["audio"])
+        with open(path.parent.parent / "computed", "a") as file:
+            file.write(path.name + "\n")
+        time.sleep(0.02)  # long enough that two processes want the same recording
+        return super()._image(row)
+
+
+def flat(X):
+    return X.reshape(len(X), -1)
+
+
+# Voice activity
+
+
+@pytest.mark.parametrize("mode", ["trim", "split"])
+def test_voice_activity_is_found_once(X, tmp_path, monkeypatch, mode):
+    expected = vad(mode=mode).fit_transform(X)
+    read = []
+    load = _vad.load_waveform
+    monkeypatch.setattr(_vad, "load_waveform", lambda *a, **k: read.append(1) or load(*a, **k))
+    cache = tmp_path / "cache"
+    for _ in range(2):
+        marked = vad(cache, mode=mode).fit_transform(X)
+        pd.testing.assert_frame_equal(marked, expected)
+        for ours, theirs in zip(marked["segments"], expected["segments"], strict=True):
+            assert isinstance(ours, list)
+            assert repr(ours) == repr(theirs)  # tuples of floats, to the last digit
+        assert len(read) == 10
+    assert len(expected["segments"][0]) == {"trim": 1, "split": 2}[mode]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"top_db": 20},
+        {"frame_length": 200},
+        {"hop_length": 64},
+        {"mode": "split"},
+        {"sample_rate": 4000},
+    ],
+    ids=repr,
+)
+def test_other_voice_activity_misses(X, tmp_path, monkeypatch, change):
+    vad(tmp_path).transform(X)
+    read = []
+    load = _vad.load_waveform
+    monkeypatch.setattr(_vad, "load_waveform", lambda *a, **k: read.append(1) or load(*a, **k))
+    other = vad(tmp_path).set_params(**change).transform(X)
+    assert len(read) == 10
+    pd.testing.assert_frame_equal(other, vad().set_params(**change).transform(X))
+    vad(tmp_path, on_error="nan", n_jobs=1).set_params(**change).transform(X)
+    given = vad(tmp_path).transform(X.assign(segments=[[(0.1, 0.3)]] * 10))
+    assert len(read) == 10 + 10 + 10
+    assert given["segments"][0][0][0] >= 0.1
+
+
+def test_voice_activity_in_front_of_images_shares_the_cache(X, tmp_path):
+    both = make_pipeline(vad(tmp_path / "cache"), images(tmp_path / "cache"))
+    first = both.fit_transform(X)
+    assert np.array_equal(first, make_pipeline(vad(), images()).fit_transform(X))
+    assert np.array_equal(clone(both).fit_transform(X), first)
+    found = [path for path in (tmp_path / "cache").rglob("*") if len(path.name) == 62]
+    assert len(found) == 20
+
+
+def test_failed_rows_of_voice_activity_are_not_kept(X, tmp_path):
+    silent = tmp_path / "silent.wav"
+    soundfile.write(silent, np.zeros(4000), RATE)
+    X.loc[3, "audio"] = str(silent)
+    for _ in range(2):
+        with pytest.warns(RecordingWarning, match="1 of 10"):
+            marked = vad(tmp_path / "cache", on_error="nan").transform(X)
+        assert marked["segments"][3] is None
+
+
+# Searches
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_twelve_settings_of_a_head_extract_each_recording_once(X, tmp_path, n_jobs):
+    extractor = LoggedImages(**images(tmp_path / "cache").get_params())
+    model = make_pipeline(extractor, FunctionTransformer(flat), LogisticRegression(max_iter=5))
+    settings = {
+        "logisticregression__C": [0.1, 1, 10, 100],
+        "logisticregression__tol": [0.1, 1, 2],
+    }
+    search = GridSearchCV(model, settings, cv=KFold(5), n_jobs=n_jobs)
+    search.fit(X, [0, 1] * 5)
+    assert len(search.cv_results_["params"]) == 12
+    assert computed(tmp_path) == sorted(f"{i}.wav" for i in range(10))
+    search.predict(X)
+    clone(extractor).transform(X)
+    assert len(computed(tmp_path)) == 10
+
+
+def test_processes_that_start_together_compute_each_recording_once(X, tmp_path):
+    extractor = LoggedImages(**images(tmp_path / "cache").get_params())
+    expected = images().transform(X)
+    results = joblib.Parallel(n_jobs=2)(
+        joblib.delayed(extractor.transform)(X.iloc[::step]) for step in (1, -1, 1, -1)
+    )
+    for result, step in zip(results, (1, -1, 1, -1), strict=True):
+        assert np.array_equal(result, expected[::step])
+    assert computed(tmp_path) == sorted(f"{i}.wav" for i in range(10))
+
+
+def test_a_bounded_cache_stays_bounded_and_right(X, tmp_path):
+    bound = 8 * 4096
+    cache = RecordingCache(tmp_path / "cache", max_bytes=bound)
+    expected = images().transform(X)
+    for _ in range(3):
+        assert np.array_equal(images(cache).transform(X), expected)
+        found = [path for path in (tmp_path / "cache").rglob("*") if len(path.name) == 62]
+        assert 1 <= len(found) <= 8
+    cache.clear()
+    assert np.array_equal(images(cache).transform(X), expected)
+
+
+def test_results_survive_a_cache_that_cannot_be_written(X, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.warns(CacheWarning, match="cannot keep results"):
+        kept = images(tmp_path / "file").transform(X)
+    assert np.array_equal(kept, images().transform(X))
+
+
+@pytest.mark.parametrize("make", [images, vad, lambda cache: EGeMAPSFeatures(cache=cache)])
+def test_what_is_no_cache_is_said(X, make):
+    with pytest.raises(TypeError, match="cache is 3"):
+        make(3).transform(X)
+
+
+# What is remembered of files within a process
+
+
+@pytest.fixture
+def later(monkeypatch):
+    """Move the clock that decides whether a file has settled."""
+    monkeypatch.setattr(file_memo, "time", Later)
+
+
+class Later:
+    @staticmethod
+    def time():
+        return time.time() + 10
+
+
+@pytest.fixture
+def hashed(monkeypatch):
+    """Count how often the content of a file is read for the key, and its header opened."""
+    counts = {"content": 0, "header": 0}
+    digest, opened = recording_cache.hashlib.file_digest, recorded._open_sound_file
+
+    def counted_digest(*args):
+        counts["content"] += 1
+        return digest(*args)
+
+    def counted_open(row):
+        counts["header"] += 1
+        return opened(row)
+
+    monkeypatch.setattr(recording_cache.hashlib, "file_digest", counted_digest)
+    monkeypatch.setattr(recorded, "_open_sound_file", counted_open)
+    return counts
+
+
+def test_an_unchanged_file_is_read_once(X, later, hashed):
+    row = {"audio": X["audio"][0]}
+    first = fingerprint(row)
+    assert {fingerprint(dict(row)) for _ in range(3)} == {first}
+    assert hashed == {"content": 1, "header": 1}
+
+
+def test_a_file_changed_just_now_is_read_again(X, hashed):
+    row = {"audio": X["audio"][0]}
+    first = fingerprint(row)
+    assert fingerprint(row) == first
+    assert hashed["content"] == 2
+
+
+@pytest.mark.parametrize("how", ["rewritten", "replaced", "same times", "swapped"])
+def test_a_changed_file_is_told_although_it_was_remembered(X, tmp_path, later, how):
+    path, other = X["audio"][0], X["audio"][1]
+    first, second = fingerprint({"audio": path}), fingerprint({"audio": other})
+    facts = os.stat(path)
+    probe = tmp_path / "probe"
+    probe.touch()
+    while probe.stat().st_ctime_ns <= facts.st_ctime_ns:  # the clock of files ticks slowly, and
+        probe.touch()  # the rule that allows for it is switched off here
+    if how == "rewritten":
+        soundfile.write(path, spoken(1), RATE, subtype="FLOAT")
+    elif how == "replaced":
+        os.replace(other, path)
+    elif how == "same times":  # and the same size: only the time of the last change tells
+        shutil.copyfile(other, path)
+        os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+        assert os.stat(path).st_mtime_ns == facts.st_mtime_ns
+        assert os.stat(path).st_size == facts.st_size
+    else:
+        os.rename(path, tmp_path / "third")
+        os.rename(other, path)
+        os.rename(tmp_path / "third", other)
+        assert fingerprint({"audio": other}) == first
+    assert fingerprint({"audio": path}) == second != first
+
+
+def test_a_remembered_file_does_not_excuse_a_bad_row(X, tmp_path, later):
+    cache, path = tmp_path / "cache", X["audio"][0]
+    for _ in range(2):
+        images(cache).transform([path])
+    bad = [
+        (SampleRateError, {"sample_rate": 16000}),
+        (SampleRateError, {"sample_rate": "many"}),
+        (SegmentsError, {"segments": [(0.2, 0.9)]}),
+        (SegmentsError, {"segments": [(0.3, 0.2)]}),
+    ]
+    for error, cells in bad:
+        cells = {name: pd.Series([cell], dtype=object) for name, cell in cells.items()}
+        with pytest.raises(error, match="row 0"):
+            images(cache).transform(pd.DataFrame({"audio": [path]} | cells))
+    open(path, "w").close()
+    with pytest.raises(EmptyAudioError):
+        images(cache).transform([path])
+    os.unlink(path)
+    with pytest.raises(MissingFileError):
+        images(cache).transform([path])
+
+
+def test_the_memory_of_files_is_bounded(X):
+    memo = file_memo.FileMemo(size=3)
+    facts = os.stat(X["audio"][0])
+    aged = os.stat_result([*facts[:7], 0, 0, 0])
+    for path in "abcd":
+        memo.put(path, aged, path)
+    assert [memo.get(path, aged) for path in "abcd"] == [None, "b", "c", "d"]
+    memo.put("d", aged, "new")
+    assert memo.get("b", aged) == "b"
+
+
+def test_the_key_is_content_and_not_name_or_place(X, tmp_path):
+    shutil.copy(X["audio"][0], tmp_path / "copy.wav")
+    first = fingerprint({"audio": X["audio"][0]})
+    assert (
+        fingerprint({"audio": tmp_path / "copy.wav", "patient": "P", "sample_rate": RATE}) == first
+    )
+    samples = spoken(0)
+    array = fingerprint({"audio": samples, "sample_rate": RATE})
+    assert fingerprint({"audio": samples.astype(float), "sample_rate": 8000.0}) == array
+    changed = samples.copy()
+    changed[2000] = np.nextafter(changed[2000], np.float32(1))
+    others = [
+        fingerprint({"audio": X["audio"][1]}),
+        fingerprint({"audio": X["audio"][0], "segments": [(0.0, 0.25)]}),
+        fingerprint({"audio": samples, "sample_rate": 16000}),
+        fingerprint({"audio": changed, "sample_rate": RATE}),
+    ]
+    assert len({first, array, *others}) == 6
+    part = {"audio": samples, "segments": [(0.0, 0.125)]}
+    assert fingerprint(part | {"sample_rate": 8000}) != fingerprint(part | {"sample_rate": 16000})
+
+
+def test_stereo_and_its_mean_are_two_recordings_with_one_result(tmp_path):
+    left, right = spoken(0), spoken(1)
+    soundfile.write(tmp_path / "a.wav", np.stack([left, right], 1), RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "b.wav", np.stack([right, left], 1), RATE, subtype="FLOAT")
+    paths = [tmp_path / "a.wav", tmp_path / "b.wav"]
+    assert fingerprint({"audio": paths[0]}) != fingerprint({"audio": paths[1]})
+    kept = images(tmp_path / "cache").transform(paths)
+    assert np.array_equal(kept, images(tmp_path / "cache").transform(paths))
+
+
+def test_errors_of_the_computation_are_not_kept_and_free_the_lock(X, tmp_path):
+    calls = []
+
+    def compute(row):
+        calls.append(row)
+        if len(calls) == 1:
+            raise ZeroDivisionError
+        return np.ones(3)
+
+    function = CachedFunction(compute, tmp_path / "cache", lambda row: {})
+    row = {"audio": X["audio"][0]}
+    with pytest.raises(ZeroDivisionError):
+        function(row)
+    assert function(row).tolist() == function(row).tolist() == [1, 1, 1]
+    assert len(calls) == 2

@@ -1,0 +1,178 @@
+"""What makes a single prediction fast: nothing asked twice, nothing needless imported."""
+
+import copy
+import pickle
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from sklearn.pipeline import Pipeline
+from skorch import NeuralNet
+
+from sklearn_dysarthria import (
+    HyperAlexNetClassifier,
+    PatientVotingClassifier,
+    hyper_alexnet_pipeline,
+    make_dysarthric_speech,
+)
+from sklearn_dysarthria.classifiers._net_state import pack, unpack
+
+NEEDLESS = ["matplotlib", "librosa", "opensmile", "openpyxl", "imblearn", "pytest", "numba"]
+NEEDLESS += [
+    "sklearn.ensemble",
+    "sklearn_dysarthria.pipelines",
+    "sklearn_dysarthria.report._compare",
+]
+SMALL = {
+    "backbone": "convnext_femto",
+    "weights": None,
+    "embedding_dim": 8,
+    "max_epochs": 1,
+    "device": "cpu",
+    "random_state": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def speech():
+    return make_dysarthric_speech(n_patients=4, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def model(speech):
+    X, y = speech
+    pipeline = hyper_alexnet_pipeline(
+        preset="quick", **{f"classify__{name}": value for name, value in SMALL.items()}
+    )
+    return PatientVotingClassifier(pipeline).fit(X, y)
+
+
+def test_predict_imports_what_predictions_need():
+    code = (
+        "import sys, sklearn_dysarthria.cli\n"
+        "from sklearn_dysarthria.cli import _decisions, _front_end, _inputs, _model_file\n"
+        "from sklearn_dysarthria.cli import _output, _paths, _remarks, _study, _work\n"
+        "from sklearn_dysarthria import PatientVotingClassifier, EGeMAPSFeatures, EnergyVAD\n"
+        f"needless = {['torch', *NEEDLESS]}\n"
+        "print([name for name in needless if name in sys.modules])\n"
+        "from sklearn_dysarthria import HyperAlexNetClassifier, ConvNeXtSeverityClassifier\n"
+        "from sklearn_dysarthria import LogMelDeltaImages\n"
+        f"print([name for name in {NEEDLESS} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["[]", "[]"]
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_patients"])
+def test_the_network_is_asked_once(model, speech, method):
+    passes = []
+    network = model.estimator_[-1].net_.module_
+    hook = network.register_forward_hook(lambda *_: passes.append(1))
+    try:
+        getattr(model, method)(speech[0].iloc[[0]])
+    finally:
+        hook.remove()
+    assert passes == [1]
+
+
+def test_a_single_row_starts_no_workers(model, speech, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("a pool was started")
+
+    monkeypatch.setattr("joblib.parallel.LokyBackend.configure", refuse)
+    monkeypatch.setattr("joblib.parallel.ThreadingBackend.configure", refuse)
+    monkeypatch.setattr("torch.utils.data.dataloader._MultiProcessingDataLoaderIter", refuse)
+    assert model.predict(speech[0].iloc[[0]]).shape == (1,)
+
+
+def test_votes_are_what_the_classifier_predicts(model, speech):
+    X = speech[0]
+    alone = X.assign(patient=[f"P{i}" for i in range(len(X))])
+    np.testing.assert_array_equal(model.predict(alone), model.estimator_.predict(alone))
+    np.testing.assert_allclose(
+        model.predict_proba(alone), model.estimator_.predict_proba(alone), atol=1e-6
+    )
+
+
+class Contrary(HyperAlexNetClassifier):
+    """Decides otherwise than its probabilities say."""
+
+    def predict(self, X):
+        answers = super().predict(X)
+        return np.where(answers == self.classes_[0], self.classes_[1], self.classes_[0])
+
+
+def test_a_subclass_with_its_own_predict_is_asked(model, speech):
+    X, y = speech
+    contrary = Contrary(**SMALL)
+    pipeline = Pipeline([("images", model.estimator_[0]), ("classify", contrary)])
+    voted = PatientVotingClassifier(pipeline).fit(X, y)
+    alone = X.assign(patient=[f"P{i}" for i in range(len(X))])
+    np.testing.assert_array_equal(voted.predict(alone), voted.estimator_.predict(alone))
+    most_probable = voted.classes_[voted.predict_proba(alone).argmax(axis=1)]
+    assert (voted.predict(alone) != most_probable).all()
+
+
+# ------------------------------------------------------------------------- pickled networks
+
+
+def weights(model):
+    return model.estimator_[-1].net_.module_.state_dict()
+
+
+@pytest.mark.parametrize("way", ["pickle", "joblib", "mapped", "copy"])
+def test_a_copied_net_is_the_same_and_its_own(model, speech, way, tmp_path):
+    if way == "pickle":
+        other = pickle.loads(pickle.dumps(model))
+    elif way == "copy":
+        other = copy.deepcopy(model)
+        net = model.estimator_[-1].net_
+        other.estimator_[-1].net_ = copy.copy(net)
+    else:
+        joblib.dump(model, tmp_path / "model.joblib")
+        how = {"mmap_mode": "r"} if way == "mapped" else {}
+        other = joblib.load(tmp_path / "model.joblib", **how)
+    X = speech[0]
+    np.testing.assert_array_equal(other.predict_proba(X), model.predict_proba(X))
+    before = {name: tensor.clone() for name, tensor in weights(model).items()}
+    with torch.no_grad():
+        for tensor in weights(other).values():
+            tensor.zero_()
+    assert all(torch.equal(weights(model)[name], tensor) for name, tensor in before.items())
+
+
+def test_packed_tensors_keep_type_layout_and_shared_memory():
+    base = torch.arange(24, dtype=torch.float32)
+    tied = torch.nn.Linear(2, 2)
+    kept = {
+        "view": base[3:],
+        "base": base,
+        "half": torch.ones(3, dtype=torch.bfloat16),
+        "layout": torch.rand(2, 3, 4, 4).to(memory_format=torch.channels_last),
+        "tied": torch.nn.Sequential(tied, tied),
+        "empty": torch.empty(0, dtype=torch.int64),
+    }
+    pickled, arrays = pack(kept)
+    assert len(pickled) < 3000
+    assert {array.dtype for array in arrays} == {np.dtype(np.uint8)}
+    back = unpack(pickled, arrays, "cpu")
+    for name in ("view", "base", "half", "layout", "empty"):
+        assert back[name].dtype == kept[name].dtype
+        assert back[name].stride() == kept[name].stride()
+        assert torch.equal(back[name], kept[name])
+    back["base"].zero_()
+    assert not back["view"].any()
+    assert kept["view"].any()
+    assert back["tied"][0].weight is back["tied"][1].weight
+    assert isinstance(back["tied"][0].weight, torch.nn.Parameter)
+
+
+def test_states_of_skorch_itself_still_load(model):
+    net = model.estimator_[-1].net_
+    other = type(net).__new__(type(net))
+    other.__setstate__(NeuralNet.__getstate__(net))
+    ours, theirs = net.module_.state_dict(), other.module_.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)

@@ -1,0 +1,122 @@
+"""The store of arrays, shared by processes that write, wait, and are killed."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from sklearn_dysarthria._utils import array_file
+from sklearn_dysarthria._utils.store import ArrayStore, entry_key
+
+ARRAY = np.arange(10.0)
+
+
+def key(number):
+    return entry_key(str(number), {})
+
+
+def entries(folder):
+    return sorted(path for path in Path(folder).rglob("*") if len(path.name) == 62)
+
+
+def size_on_disk(folder):
+    return sum(-(-path.stat().st_size // 4096) * 4096 for path in entries(folder))
+
+
+WRITER = """
+import sys
+import numpy as np
+from sklearn_dysarthria._utils.store import ArrayStore, entry_key
+
+folder, seed, rounds, bound = sys.argv[1], *map(int, sys.argv[2:])
+store, rng = ArrayStore(folder, bound), np.random.default_rng(seed)
+print("ready", flush=True)
+for _ in range(rounds):
+    number = int(rng.integers(40))
+    key = entry_key(str(number), {})
+    found = store.get(key)
+    assert found is None or (found == number).all() and found.shape == (50_000,), "wrong numbers"
+    store.put(key, np.full(50_000, number, np.float32))
+"""
+
+
+def writer(folder, seed, rounds, bound):
+    arguments = map(str, (folder, seed, rounds, bound))
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", WRITER, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_processes_write_at_once_within_the_bound(tmp_path):
+    bound = 3 * 10**6  # 15 of the 40 entries
+    running = [writer(tmp_path, seed, 300, bound) for seed in range(4)]
+    for process in running:
+        _, said = process.communicate()
+        assert process.returncode == 0, said
+    assert bound / 2 < size_on_disk(tmp_path) <= bound
+    assert not list((tmp_path / "tmp").iterdir())
+
+
+def test_a_writer_killed_at_any_moment_leaves_no_half_entry(tmp_path):
+    rng = random.Random(0)
+    store = ArrayStore(tmp_path, 3 * 10**6)
+    for seed in range(12):
+        process = writer(tmp_path, seed, 10**6, 3 * 10**6)
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(rng.uniform(0, 0.05))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        for path in entries(tmp_path):  # sound although nothing was made of a damaged one
+            with open(path, "rb") as file:
+                identity = bytes.fromhex(path.parent.name + path.name)
+                assert array_file.read_array(file, path.stat().st_size, identity) is not None
+        for number in range(40):
+            found = store.get(key(number))
+            assert found is None or np.array_equal(found, np.full(50_000, number, np.float32))
+    assert entries(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        store.put(key(0), ARRAY)  # no lock is left behind
+    assert np.array_equal(store.get(key(0)), ARRAY)
+    assert size_on_disk(tmp_path) <= 3 * 10**6
+
+
+COMPUTER = """
+import sys, time
+from sklearn_dysarthria._utils.store import ArrayStore, entry_key
+
+store, key = ArrayStore(sys.argv[1]), entry_key("0", {})
+with store.computing(key):
+    if store.get(key) is None:
+        with open(sys.argv[1] + "/computed", "a") as file:
+            file.write("x")
+        time.sleep(0.2)
+        store.put(key, [1.0])
+"""
+
+
+def test_one_process_computes_and_the_others_wait(tmp_path):
+    command = [sys.executable, "-c", COMPUTER, str(tmp_path)]
+    running = [subprocess.Popen(command) for _ in range(4)]
+    assert [process.wait() for process in running] == [0] * 4
+    assert (tmp_path / "computed").read_text() == "x"
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path):
+    held = COMPUTER.replace("time.sleep(0.2)", "print(flush=True); time.sleep(100)")
+    command = [sys.executable, "-c", held, str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    process.stdout.readline()
+    process.kill()
+    process.communicate()
+    start = time.monotonic()
+    with ArrayStore(tmp_path).computing(key(0)):
+        assert time.monotonic() - start < 50  # it would be given up after 60 s
