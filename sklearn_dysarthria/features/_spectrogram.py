@@ -16,7 +16,6 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from sklearn_dysarthria._utils.frames import frame_energies
 from sklearn_dysarthria.features._operators import (
     Banded,
     feature_operator,
@@ -29,12 +28,12 @@ _SMALLEST_POWER = 1e-10
 _FRAMES_AT_ONCE = 1024
 """Frames whose spectra are held at the same time: 16 MB of the default front end."""
 
-# What single precision costs: with s the norm of the loudest frame over the amplitude of the
-# quietest band that counts, in units of the filter's weight, no band errs by more than 3.3e-6 dB
-# times s (largest over 1600 pairs of signal and setting: noise, tones, hum, offsets, clicks and
-# speech, n_fft from 64 to 16384).  Speech has s around 1200 with the default front end.
-_DECIBELS_PER_RATIO = 3.3e-6
-_TOLERATED_DECIBELS = 0.006
+# What single precision costs: with s the norm of the loudest windowed frame over the amplitude of
+# the quietest band that counts, in units of the filter's weight, no band errs by more than s times
+# this (largest over 1600 pairs of signal and setting: noise, tones, hum, offsets, clicks and
+# speech, n_fft from 64 to 16384).  Speech has s around 700 with the default front end.
+_DECIBELS_PER_RATIO = 5.4e-6
+_TOLERATED_DECIBELS = 0.0065
 
 
 class ImageRecipe:
@@ -69,11 +68,9 @@ class ImageRecipe:
         self.channels, self.shape = channels, shape
         self._window = torch.hann_window(n_fft, periodic=True, dtype=torch.float64)
         bank = mel_bank(sample_rate, n_fft, n_mels, fmin, fmax)
-        heard = np.flatnonzero(bank.any(axis=1))
-        self._bins = slice(heard[0], heard[-1] + 1) if len(heard) else slice(0, 1)
         self._widest = float(bank.sum(axis=0).max()) or 1.0
         # Rows twice, for the squares of real and imaginary parts.
-        self._bank = Banded(np.repeat(bank[self._bins], 2, axis=0), 16)
+        self._bank = Banded(np.repeat(bank, 2, axis=0), 16)
         self._features = feature_operator(n_mels, n_mfcc, shape[0])
 
     def image(self, waveform: np.ndarray) -> np.ndarray:
@@ -113,13 +110,12 @@ class ImageRecipe:
         ndarray of shape (n_frames, n_mels), dtype float32
             Decibels relative to the maximum, from -80 to 0.
         """
-        power = self._mel_power(waveform, torch.float32)
+        power, loudest = self._mel_power(waveform, torch.float32)
         # Rounding errors are a share of the loudest sound, wherever it is: a hum below the first
         # band would drown the quiet bands above it.  Then all is done again in double precision.
-        loudest = np.sqrt(frame_energies(waveform, self.n_fft, self.hop_length).max())
         quietest = np.sqrt(max(float(power.min()), _floor(power)) / self._widest)
         if not _DECIBELS_PER_RATIO * loudest <= _TOLERATED_DECIBELS * quietest:
-            power = self._mel_power(waveform, torch.float64)
+            power, _ = self._mel_power(waveform, torch.float64)
         floor = _floor(power)
         peak = max(float(power.max()), _SMALLEST_POWER)
         np.maximum(power, floor, out=power)
@@ -128,24 +124,43 @@ class ImageRecipe:
         power *= 10
         return np.maximum(power, -TOP_DB, out=power)
 
-    def _mel_power(self, waveform: np.ndarray, dtype: torch.dtype) -> np.ndarray:
-        """Return the power in every frame and band.
+    def _mel_power(self, waveform: np.ndarray, dtype: torch.dtype) -> tuple[np.ndarray, float]:
+        """Return the power in every frame and band, and the largest norm of a windowed frame."""
+        samples = torch.from_numpy(waveform)
+        window = self._window.to(dtype)
+        n_frames = 1 + (len(waveform) + self.n_fft // 2 * 2 - self.n_fft) // self.hop_length
+        power = np.empty((n_frames, self.n_mels), dtype=np.float32)
+        loudest = 0.0
+        for start in range(0, n_frames, _FRAMES_AT_ONCE):
+            stop = min(start + _FRAMES_AT_ONCE, n_frames)
+            windowed = torch.empty((stop - start, self.n_fft), dtype=dtype)
+            self._fill(windowed, samples, window, start, stop)
+            parts = torch.view_as_real(torch.fft.rfft(windowed)).flatten(1).square_()
+            # Parseval's theorem; the other half of the spectrum is the same.
+            loudest = max(loudest, 2 / self.n_fft * float(parts.sum(dim=1).max()))
+            self._bank.multiply(parts.float().numpy(), power[start:stop])
+        return power, loudest**0.5
+
+    def _fill(
+        self, out: torch.Tensor, samples: torch.Tensor, window: torch.Tensor, start: int, stop: int
+    ) -> None:
+        """Write windowed frames to `out`.
 
         Frames are centred on every ``hop_length``-th sample, the first on sample 0; what they
-        reach beyond the recording is zero.
+        reach beyond the recording is zero.  Only those that do are copied first.
         """
-        half = self.n_fft // 2
-        padded = torch.zeros(len(waveform) + 2 * half)
-        padded[half : half + len(waveform)] = torch.from_numpy(waveform)
-        frames = padded.unfold(0, self.n_fft, self.hop_length)
-        window = self._window.to(dtype)
-        power = np.empty((len(frames), self.n_mels), dtype=np.float32)
-        for start in range(0, len(frames), _FRAMES_AT_ONCE):
-            some = slice(start, start + _FRAMES_AT_ONCE)
-            spectrum = torch.fft.rfft(frames[some] * window)[:, self._bins]
-            parts = torch.view_as_real(spectrum).flatten(1)
-            self._bank.multiply(parts.square_().float().numpy(), power[some])
-        return power
+        n_fft, hop, half = self.n_fft, self.hop_length, self.n_fft // 2
+        whole = min(max(start, -(-half // hop)), stop)  # the first frame that begins inside
+        cut = min(max(whole, (len(samples) - n_fft + half) // hop + 1), stop)  # that ends outside
+        for first, last in ((start, whole), (whole, cut), (cut, stop)):
+            if first == last:
+                continue
+            begin, end = first * hop - half, (last - 1) * hop - half + n_fft
+            part = samples[max(begin, 0) : end]
+            if begin < 0 or end > len(samples):
+                missing = (max(-begin, 0), max(end - len(samples), 0))
+                part = torch.nn.functional.pad(part, missing)
+            torch.mul(part.unfold(0, n_fft, hop), window, out=out[first - start : last - start])
 
 
 def _floor(power: np.ndarray) -> float:
