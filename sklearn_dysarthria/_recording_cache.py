@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_dysarthria._recorded import describe_recording
-from sklearn_dysarthria._utils.file_memo import FileMemo
+from sklearn_dysarthria._utils.file_memo import FileMemo, _state
 from sklearn_dysarthria._utils.store import RecordingCache, entry_key, open_store
 from sklearn_dysarthria._waveform import segments_of
 from sklearn_dysarthria.exceptions import RecordingError
@@ -73,6 +73,28 @@ def fingerprint(row: Any) -> str:
     return hashlib.sha256(repr((content, info.sample_rate, spans)).encode()).hexdigest()
 
 
+def _state_of_audio(row: Any) -> tuple[int, ...] | None:
+    """Return the state of a row's file, empty if there is none; None for audio in memory."""
+    audio = row["audio"]
+    if not isinstance(audio, (str, os.PathLike)):
+        return None
+    try:
+        return _state(os.stat(audio))
+    except (OSError, ValueError):  # the latter for a name that cannot be one
+        return ()
+
+
+def _is_unchanged(row: Any, content: str, state: tuple[int, ...] | None) -> bool:
+    """Tell whether a row's file is as it was; its state was taken before its fingerprint."""
+    if state is None:
+        return True
+    try:
+        # The fingerprint reads a file that was changed just now again, for its state may not tell.
+        return _state_of_audio(row) == state and fingerprint(row) == content
+    except (RecordingError, OSError):
+        return False
+
+
 class CachedFunction:
     """A function of a row whose results are kept in a folder.
 
@@ -99,11 +121,16 @@ class CachedFunction:
         self.store = open_store(cache)
 
     def __call__(self, row: Any) -> np.ndarray:
-        """Return the result for one row, from the cache when it is there."""
+        """Return the result for one row, from the cache when it is there.
+
+        A result is not kept when the file was changed between its key and its result.
+        """
         if self.store is None:
             return self.compute(row)
         try:
-            key = entry_key(fingerprint(row), self.parameters(row))
+            state = _state_of_audio(row)
+            content = fingerprint(row)
+            key = entry_key(content, self.parameters(row))
         except (RecordingError, OSError):
             return self.compute(row)  # which says what is wrong with the row
         found = self.store.get(key)
@@ -113,5 +140,6 @@ class CachedFunction:
             found = self.store.get(key)  # another process may have been faster
             if found is None:
                 found = self.compute(row)
-                self.store.put(key, found)
+                if _is_unchanged(row, content, state):
+                    self.store.put(key, found)
         return found

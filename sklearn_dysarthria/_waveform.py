@@ -122,8 +122,16 @@ def load_waveform(
     check_sound(row, kept, rate, min_duration)
     if sample_rate is None or rate == sample_rate:
         return kept
-    resampled = _resample(samples, rate, float(sample_rate))
-    kept = resampled if spans is None else cut(resampled, spans, float(sample_rate))
+    duration = len(samples) / rate
+    kept = _resample(samples, rate, float(sample_rate))
+    if spans is not None:
+        # The last sample, which resampling may add, belongs to what lasts to the end.
+        n_samples = len(kept)
+        scaled = [
+            (start * sample_rate, n_samples if end >= duration else end * sample_rate)
+            for start, end in spans
+        ]
+        kept = cut(kept, scaled, 1)
     if not len(kept):
         raise EmptyAudioError(f"the segments select no samples at {sample_rate:g} Hz.", **where)
     return kept

@@ -4,6 +4,7 @@ import os
 import pickle
 import threading
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -158,6 +159,29 @@ def test_an_error_while_taking_leaves_the_workers_usable(error):
         warnings.simplefilter("error")
         with pytest.raises(error):
             spread(big, range(200), take=take)
+    assert spread(square, range(10)) == [i * i for i in range(10)]
+
+
+def interrupted_from_twenty(number):
+    if number >= 20:  # not in the first task, whose results are taken
+        raise KeyboardInterrupt
+    return number
+
+
+@pytest.mark.skipif(not ResultFiles.is_possible, reason="needs Linux")
+@pytest.mark.parametrize("backend", ["loky", "multiprocessing"])
+def test_an_interrupt_here_and_in_the_workers_keeps_no_memory(backend):
+    def files_in_memory():
+        links = Path("/proc/self/fd").iterdir()
+        return sum("memfd:results" in os.path.realpath(link) for link in links)
+
+    def take(position, result):
+        raise KeyboardInterrupt
+
+    before = files_in_memory()
+    with parallel_config(backend=backend), pytest.raises(KeyboardInterrupt):
+        spread(interrupted_from_twenty, range(100), take=take)
+    assert files_in_memory() == before
     assert spread(square, range(10)) == [i * i for i in range(10)]
 
 

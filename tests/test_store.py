@@ -378,8 +378,9 @@ def test_recording_cache_is_a_value(tmp_path):
     assert clone(transformer).get_params()["cache"] == cache
     assert clone(transformer).set_params(cache=None).cache is None
     assert "max_bytes=1000000" in repr(transformer)
-    for wrong in (0, -1):
-        with pytest.raises(ValueError, match="max_bytes"):
+    assert open_store(RecordingCache(tmp_path, max_bytes=np.int64(7))).max_bytes == 7
+    for wrong in (0, -1, float("inf"), float("nan"), 2e9, "7"):
+        with pytest.raises(ValueError, match=r"max_bytes is .* not a positive integer"):
             RecordingCache(tmp_path, max_bytes=wrong)
     open_store(cache).put(key(0), ARRAY)
     assert cache.clear() == 1

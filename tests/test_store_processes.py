@@ -1,5 +1,6 @@
 """The store of arrays, shared by processes that write, wait, and are killed."""
 
+import os
 import random
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from sklearn_dysarthria._utils import array_file
+from sklearn_dysarthria._utils import store as store_module
 from sklearn_dysarthria._utils.store import ArrayStore, entry_key
 
 ARRAY = np.arange(10.0)
@@ -89,6 +91,28 @@ def test_a_writer_killed_at_any_moment_leaves_no_half_entry(tmp_path):
     assert size_on_disk(tmp_path) <= 3 * 10**6
 
 
+def test_a_ledger_that_was_shortened_is_made_again_by_the_next_process(tmp_path, monkeypatch):
+    for number in range(10):
+        ArrayStore(tmp_path, max_bytes=100_000).put(key(number), np.zeros(1000))
+    os.truncate(tmp_path / "ledger", 1)
+    monkeypatch.setattr(store_module, "_counted_folders", set())  # as in a new process
+    for number in range(10, 20):
+        ArrayStore(tmp_path, max_bytes=100_000).put(key(number), np.zeros(1000))
+        assert size_on_disk(tmp_path) <= 100_000
+    assert (tmp_path / "ledger").stat().st_size == size_on_disk(tmp_path) // 4096
+
+
+def test_entries_are_added_up_once_in_a_process(tmp_path, monkeypatch):
+    listed = []
+    listing = ArrayStore._entries
+    ArrayStore(tmp_path).put(key(0), ARRAY)
+    monkeypatch.setattr(store_module, "_counted_folders", set())
+    monkeypatch.setattr(ArrayStore, "_entries", lambda self: listed.append(1) or listing(self))
+    for number in range(1, 5):
+        ArrayStore(tmp_path).put(key(number), ARRAY)
+    assert len(listed) == 1
+
+
 COMPUTER = """
 import sys, time
 from sklearn_dysarthria._utils.store import ArrayStore, entry_key
@@ -108,6 +132,41 @@ def test_one_process_computes_and_the_others_wait(tmp_path):
     running = [subprocess.Popen(command) for _ in range(4)]
     assert [process.wait() for process in running] == [0] * 4
     assert (tmp_path / "computed").read_text() == "x"
+
+
+FORKER = """
+import os, sys, time
+from sklearn_dysarthria._utils.file_locks import file_lock
+
+path = sys.argv[1] + "/lock"
+ready, wait = os.pipe()
+with file_lock(path, patience=0) as held:
+    assert held
+    child = os.fork()
+    if child:
+        os.read(ready, 1)
+        with file_lock(path, patience=0) as held:
+            assert not held, "the child has released what it does not hold"
+if not child:
+    os.write(wait, b"x")  # after leaving the block
+    os._exit(0)
+os.waitpid(child, 0)
+
+with file_lock(path, patience=0) as held:
+    child = os.fork()
+    if not child:
+        time.sleep(100)
+        os._exit(0)
+with file_lock(path, patience=0) as held:
+    os.kill(child, 9)
+    assert held, "the child has kept the lock"
+"""
+
+
+def test_a_forked_process_neither_keeps_nor_releases_a_lock(tmp_path):
+    command = [sys.executable, "-c", FORKER, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path):

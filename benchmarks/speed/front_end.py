@@ -8,8 +8,13 @@ Run from the top of the checkout, on the real vowels or on synthetic speech::
 The floor is what no implementation of the recipe can do without: decoding, resampling by soxr, and
 torch's short-time Fourier transform, in single precision, of the same samples.  Targets, on one
 thread: 4 times the speed of librosa, 2.2 times that of torchaudio, within 1.25 times the floor; the
-same with the bands and the voice activity detection of the ConvNeXt entry to SAND.  That all
-give the same images is checked first.
+same with the bands and the voice activity detection of the ConvNeXt entry to SAND (the vowels
+hold no pause to cut, the synthetic recordings do; the floor cuts nothing).  That our images are
+librosa's is checked first.  torchaudio's steps are the same in kind only: its resampling filter is
+another, and so are its derivatives.
+
+"First time" is with recordings of lengths that have not been met before: the operators along time
+depend on the number of frames, and the 256 last used are kept.
 """
 
 import argparse
@@ -32,6 +37,8 @@ from sklearn_dysarthria import (
     make_dysarthric_speech,
 )
 
+from sklearn_dysarthria.features._operators import time_operators
+
 torch.set_num_threads(side_by_side.THREADS)
 
 RATE, N_FFT, HOP, SIZE = 22050, 2048, 512, (224, 224)
@@ -39,7 +46,7 @@ SETTINGS = {
     "hypernetwork paper": {"n_mels": 224, "fmin": 0.0, "fmax": RATE / 2, "vad": False},
     "SAND entry": {"n_mels": 256, "fmin": 50.0, "fmax": 4000.0, "vad": True},
 }
-TARGETS = {"librosa": 4.0, "torchaudio": 2.2}
+TARGETS = {"librosa": 4.0, "torchaudio": 2.2, "floor": 0.8}  # 0.8 is 1 / 1.25
 
 
 def decoded(path):
@@ -148,37 +155,33 @@ def compare(name, paths, rounds):
     setting = SETTINGS[name]
     transformer = ours(**setting)
     torchaudio_image = WithTorchaudio(**setting)
+
+    def first_time():
+        time_operators.cache_clear()
+        return transformer.fit_transform(paths)
+
     made = {
         "floor": lambda: [floor(path, **setting) for path in paths],
         "librosa": lambda: [with_librosa(path, **setting) for path in paths],
         "torchaudio": lambda: [torchaudio_image(path) for path in paths],
         "LogMelDeltaImages": lambda: transformer.fit_transform(paths),
+        "first time": first_time,
     }
     images = transformer.fit_transform(paths)
     from_librosa = np.stack([with_librosa(path, **setting) for path in paths])
     difference = float(np.abs(images - from_librosa).max())
     assert difference <= 0.01, f"{difference} dB away from librosa"
     seconds = in_turns(made, rounds=rounds)
-    mine = seconds["LogMelDeltaImages"]
-    rows = [
-        [
-            other,
-            f"{1e3 * seconds[other].median() / len(paths):.2f}",
-            f"{ratio(seconds, other, 'LogMelDeltaImages'):.2f}",
-            f"at least {TARGETS[other]:g}",
-        ]
-        for other in TARGETS
-    ]
-    rows.append(
-        [
-            "floor",
-            f"{1e3 * seconds['floor'].median() / len(paths):.2f}",
-            f"{ratio(seconds, 'floor', 'LogMelDeltaImages'):.2f}",
-            "at least 0.80 (1 / 1.25)",
-        ]
-    )
-    rows.append(["LogMelDeltaImages", f"{1e3 * mine.median() / len(paths):.2f}", "1", ""])
-    columns = ["", "ms per recording", "times as long as LogMelDeltaImages", "target"]
+    rows = []
+    for name_of, times in seconds.items():
+        row = [name_of, f"{1e3 * times.median() / len(paths):.2f}"]
+        ratios = [ratio(seconds, name_of, mine) for mine in ("LogMelDeltaImages", "first time")]
+        row += [f"{value:.2f}" for value in ratios]
+        if name_of in TARGETS:
+            met = "met" if ratios[0] >= TARGETS[name_of] else "missed"
+            row.append(f"at least {TARGETS[name_of]:g}: {met}")
+        rows.append([*row, ""][:5])
+    columns = ["", "ms per recording", "times as long as ours", "as ours the first time", "target"]
     return (
         f"## {name}\n\n{table(columns, rows)}\n\n"
         f"Largest difference between our images and librosa's: {difference:.1e} dB."

@@ -32,15 +32,21 @@ def file_lock(path: str, *, patience: float) -> Iterator[bool]:
     bool
         Whether the lock is held.
     """
-    descriptor = None
+    descriptor, holder = None, None
     try:
         with contextlib.suppress(OSError):  # a folder that may not be written
             os.makedirs(os.path.dirname(path), exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        yield descriptor is not None and _locked(descriptor, patience)
+        if descriptor is not None and _locked(descriptor, patience):
+            holder = os.getpid()
+        yield holder is not None
     finally:
         if descriptor is not None:
-            os.close(descriptor)  # which releases the lock
+            # Closing is not enough: a process forked meanwhile has the descriptor, and with it
+            # the lock.  Nor may that process release the lock for the one that holds it.
+            if holder == os.getpid():
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+            os.close(descriptor)
 
 
 def _locked(descriptor: int, patience: float) -> bool:

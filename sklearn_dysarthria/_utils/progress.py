@@ -93,21 +93,21 @@ def _results_of_workers(
             yield delayed(_work_through)(function, chunk, threads, path)
 
     parallel = Parallel(workers, prefer=prefer, return_as=one_by_one(prefer), batch_size=1)
-    answers = parallel(tasks())
-    try:
-        for answer in answers:
-            if files is None:
-                yield from answer
-            else:
-                with files.unpack(lent.popleft(), answer, copy=copy) as results:
-                    yield from results
-    finally:
-        # Closing joblib's generator instead would make it complain about results nobody reads.
-        ending.set()
-        with suppress(Exception):
-            deque(answers, maxlen=0)
-        if files is not None:
-            files.close()
+    with nullcontext() if files is None else closing(files):
+        answers = parallel(tasks())
+        try:
+            for answer in answers:
+                if files is None:
+                    yield from answer
+                else:
+                    with files.unpack(lent.popleft(), answer, copy=copy) as results:
+                        yield from results
+        finally:
+            # Closing joblib's generator instead would make it complain about results nobody reads.
+            # Ctrl-C in a terminal reaches the workers too, so that their interrupts come up here.
+            ending.set()
+            with suppress(Exception):
+                deque(answers, maxlen=0)
 
 
 def parallel_map(

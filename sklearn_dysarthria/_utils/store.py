@@ -18,6 +18,7 @@ import uuid
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ _LOW_WATER = 0.9  # pruning goes below the bound, so that not every put has to p
 _TOUCH_SECONDS = 60  # how exactly "least recently used" is told; saves a write per hit
 _STALE_SECONDS = 3600  # no writer needs as long for one entry
 _ENTRY_NAME, _FOLDER_NAME = re.compile("[0-9a-f]{62}"), re.compile("[0-9a-f]{2}")
+_counted_folders: set[str] = set()  # by this process
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class RecordingCache:
     Raises
     ------
     ValueError
-        `max_bytes` is not positive.
+        `max_bytes` is not a positive integer.
 
     Examples
     --------
@@ -68,8 +70,9 @@ class RecordingCache:
     max_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        if self.max_bytes is not None and not self.max_bytes > 0:
-            raise ValueError(f"max_bytes is {self.max_bytes!r}, not a positive number of bytes.")
+        bound = self.max_bytes
+        if bound is not None and not (isinstance(bound, Integral) and bound > 0):
+            raise ValueError(f"max_bytes is {bound!r}, not a positive integer.")
 
     def clear(self) -> int:
         """Delete every entry, and nothing else that may be in the folder.
@@ -188,7 +191,8 @@ class ArrayStore:
     the file ``ledger`` as the entry has blocks, so that the ledger's *length* is the size of the
     store, or a little more.  Only when that exceeds the bound are the entries listed; the least
     recently used are deleted until 90 % of the bound are left, and the ledger is cut to what was
-    found.  A ledger that is missing is made in the same way.  Room is made before an entry becomes
+    found.  A ledger that is missing is made in the same way, and so is one that turns out too short
+    when a process first writes and adds up the entries.  Room is made before an entry becomes
     visible, under a lock, so that the visible ones stay within the bound.
     """
 
@@ -317,16 +321,29 @@ class ArrayStore:
     def _make_room(self, blocks: int) -> None:
         """Enter an entry of some blocks, already a temporary file, into the ledger; see Notes."""
         bound = self.max_bytes // _BLOCK
+        visible = self._first_count()
         with file_lock(os.path.join(self.folder, "locks", "ledger"), patience=60):
             name = os.path.join(self.folder, "ledger")
             ledger = os.open(name, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
             try:
                 os.write(ledger, bytes(blocks))
                 counted = os.fstat(ledger).st_size
-                if counted == blocks or counted > bound:  # new, or full
+                if counted == blocks or counted < visible + blocks or counted > bound:
+                    # It is new, has lost something, or is full.
                     os.ftruncate(ledger, self._prune(bound))
             finally:
                 os.close(ledger)
+
+    def _first_count(self) -> int:
+        """Return the blocks of all entries when this process first asks, 0 afterwards.
+
+        Needs no lock: whatever is visible is in the ledger already.  A process that prunes
+        meanwhile makes the ledger look too short, and then it is counted once more.
+        """
+        if self.folder in _counted_folders:
+            return 0
+        _counted_folders.add(self.folder)
+        return sum(blocks for _, blocks, _ in self._entries())
 
     def _prune(self, bound: int) -> int:
         """Delete the least recently used entries if there are too many; return what is left."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from enum import Enum
 from functools import lru_cache
 from numbers import Integral, Real
@@ -43,6 +43,10 @@ def _choose(enumeration: Any, choice: str, what: str) -> Any:
 
 @contextmanager
 def _no_warning_of_short_segments() -> Iterator[None]:
+    # Filters belong to the process: threads that set and restore them leave each other's behind.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Segment too short")
         yield
@@ -229,15 +233,14 @@ class EGeMAPSFeatures(RecordingTransformer):
             "opensmile": opensmile.__version__,
             "feature_set": smile.feature_set.name,
             "feature_level": smile.feature_level.name,
-            "sample_rate": self.sample_rate,
+            # A plain number: 16000, 16000.0 and the numpy integers of a grid are one setting.
+            "sample_rate": None if self.sample_rate is None else float(self.sample_rate),
         }
 
     def _features(self, row: Any) -> np.ndarray:
         rate = self.sample_rate or describe_recording(row).sample_rate
         waveform = load_waveform(row, self.sample_rate)
-        # Filters belong to the process: other threads rely on those that transform has set.
-        alone = threading.current_thread() is threading.main_thread()
-        with _no_warning_of_short_segments() if alone else nullcontext():
+        with _no_warning_of_short_segments():
             # One column per frame; what process_signal adds to that is a pandas index.
             frames = self._smile()(waveform, rate)[0].T
         if np.isnan(frames).all():

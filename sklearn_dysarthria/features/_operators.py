@@ -6,7 +6,10 @@ written here as one matrix, once per size, and the steps of one axis are multipl
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -21,21 +24,43 @@ class Banded:
 
     Parameters
     ----------
-    matrix : ndarray of shape (n_rows, n_columns)
-        The matrix.
-    group : int
-        Columns in a group: fewer skip more zeros in more, smaller products.
+    blocks : iterable of (int, int, ndarray)
+        First row and first column of each group, and what it is not zero in.
     """
 
-    def __init__(self, matrix: np.ndarray, group: int) -> None:
-        self.n_columns = matrix.shape[1]
-        self._blocks = []
-        for start in range(0, self.n_columns, group):
-            columns = slice(start, min(start + group, self.n_columns))
-            occupied = np.flatnonzero(matrix[:, columns].any(axis=1))
-            rows = slice(occupied[0], occupied[-1] + 1) if len(occupied) else slice(0, 0)
-            block = np.ascontiguousarray(matrix[rows, columns], dtype=np.float32)
-            self._blocks.append((rows, columns, block))
+    def __init__(self, blocks: Iterable[tuple[int, int, np.ndarray]]) -> None:
+        self._blocks = [
+            (
+                slice(row, row + block.shape[0]),
+                slice(column, column + block.shape[1]),
+                np.ascontiguousarray(block, dtype=np.float32),
+            )
+            for row, column, block in blocks
+        ]
+
+    @classmethod
+    def of(cls, matrix: np.ndarray, group: int) -> Banded:
+        """Cut a whole matrix into groups of columns.
+
+        Parameters
+        ----------
+        matrix : ndarray of shape (n_rows, n_columns)
+            The matrix.
+        group : int
+            Columns in a group: fewer skip more zeros in more, smaller products.
+
+        Returns
+        -------
+        Banded
+            The same matrix.
+        """
+        blocks = []
+        for column in range(0, matrix.shape[1], group):
+            columns = matrix[:, column : column + group]
+            occupied = np.flatnonzero(columns.any(axis=1))
+            first, last = (occupied[0], occupied[-1] + 1) if len(occupied) else (0, 0)
+            blocks.append((first, column, columns[first:last]))
+        return cls(blocks)
 
     def multiply(self, left: np.ndarray, out: np.ndarray) -> None:
         """Write ``left @ matrix`` to `out`.
@@ -94,7 +119,7 @@ def _hertz(mels: np.ndarray) -> np.ndarray:
     return np.where(above < 0, mels * _LINEAR_HERTZ, _LOG_FROM * np.exp(_LOG_STEP * above))
 
 
-def interpolation(n_in: int, n_out: int) -> np.ndarray:
+def interpolation(n_in: int, n_out: int, pixels: slice = slice(None)) -> tuple[int, np.ndarray]:
     """Antialiased bilinear interpolation along one axis: a triangle around each new pixel's centre.
 
     It reaches one old pixel to either side, or one new pixel when those are larger, as in
@@ -104,21 +129,29 @@ def interpolation(n_in: int, n_out: int) -> np.ndarray:
     ----------
     n_in, n_out : int
         Pixels before and after.
+    pixels : slice, default=slice(None)
+        Which new pixels.
 
     Returns
     -------
-    ndarray of shape (n_in, n_out)
-        Weights; each column sums to 1.
+    first : int
+        The first old pixel that counts for them.
+    weights : ndarray of shape (n_old_pixels, n_new_pixels)
+        From that pixel on; each column sums to 1.
     """
     step = n_in / n_out
-    centres = (np.arange(n_out) + 0.5) * step
-    distances = np.abs(np.arange(n_in)[:, None] + (0.5 - centres))
-    weights = np.maximum(0, 1 - distances / max(step, 1.0))
-    return weights / weights.sum(axis=0)
+    centres = (np.arange(n_out)[pixels] + 0.5) * step
+    reach = max(step, 1.0)
+    first = max(0, math.floor(centres[0] - reach))
+    last = min(n_in, math.ceil(centres[-1] + reach) + 1)
+    distances = np.abs(np.arange(first, last)[:, None] + (0.5 - centres))
+    weights = np.maximum(0, 1 - distances / reach)
+    return first, weights / weights.sum(axis=0)
 
 
-def after_derivative(weights: np.ndarray, order: int) -> np.ndarray:
-    """Multiply a matrix that acts on frames by the Savitzky–Golay derivative before it.
+@lru_cache(maxsize=64)
+def derivative(n_frames: int, order: int) -> np.ndarray:
+    """Savitzky–Golay derivative over time.
 
     A polynomial of degree `order` is fitted to `DELTA_WIDTH` frames and derived `order` times.
     What is left is a constant, so the first and last frames, whose windows would leave the
@@ -126,34 +159,31 @@ def after_derivative(weights: np.ndarray, order: int) -> np.ndarray:
 
     Parameters
     ----------
-    weights : ndarray of shape (n_frames, n_out)
-        Acts on the derivative, in ``derivative @ weights``.
+    n_frames : int
+        Frames of the recording.
     order : {1, 2}
         Order of the derivative.
 
     Returns
     -------
-    ndarray of shape (n_frames, n_out)
-        Acts on the features themselves.  With fewer frames the window is the largest odd width
-        that fits; when that is too short for the polynomial, the derivative is zero.
+    ndarray of shape (n_frames, n_frames)
+        For products from the right, ``features @ derivative``.  With few frames the window is the
+        largest odd width that fits; when that is too short for the polynomial, it is all zero.
     """
-    n_frames = len(weights)
+    matrix = np.zeros((n_frames, n_frames))
     width = min(DELTA_WIDTH, n_frames - 1 + n_frames % 2)
-    composed = np.zeros_like(weights)
     if width <= order:
-        return composed
+        return matrix
     half = width // 2
     # Least squares: the slope is sum(x y) / sum(x x); the curvature is twice the same with the
     # centred square for x.
     x = np.arange(-half, half + 1.0)
     basis = x if order == 1 else x**2 - np.mean(x**2)
     taps = order * basis / (basis @ basis)
-    whole = weights[half : n_frames - half].copy()
-    whole[0] += weights[:half].sum(axis=0)
-    whole[-1] += weights[n_frames - half :].sum(axis=0)
-    for shift, tap in enumerate(taps):
-        composed[shift : shift + len(whole)] += tap * whole
-    return composed
+    for frame in range(n_frames):
+        start = min(max(frame - half, 0), n_frames - width)
+        matrix[start : start + width, frame] = taps
+    return matrix
 
 
 @lru_cache(maxsize=256)
@@ -172,14 +202,22 @@ def time_operators(n_frames: int, n_out: int, channels: tuple[str, ...]) -> tupl
     tuple of Banded
         Of shape (n_frames, n_out), one per channel.
     """
-    resize = interpolation(n_frames, n_out)
-    made = {"static": resize}
-    for order, name in enumerate(("delta", "delta2"), start=1):
-        if name in channels:
-            made[name] = after_derivative(resize, order)
     # A group should reach little further than the window of the derivatives.
     group = max(1, min(32, round(64 * n_out / n_frames)))
-    banded = {name: Banded(matrix, group) for name, matrix in made.items()}
+    blocks: dict[str, list[Any]] = {name: [] for name in channels}
+    for column in range(0, n_out, group):
+        first, resize = interpolation(n_frames, n_out, slice(column, column + group))
+        # With a window's reach on both sides, the ends of the piece are either those of the
+        # recording or do not count.
+        begin = max(0, min(first - DELTA_WIDTH, n_frames - DELTA_WIDTH))
+        end = min(n_frames, max(first + len(resize) + DELTA_WIDTH, begin + DELTA_WIDTH))
+        padded = np.zeros((end - begin, resize.shape[1]))
+        padded[first - begin : first - begin + len(resize)] = resize
+        for order, name in enumerate(("static", "delta", "delta2")):
+            if name in blocks:
+                block = derivative(end - begin, order) @ padded if order else padded
+                blocks[name].append((begin, column, block))
+    banded = {name: Banded(found) for name, found in blocks.items()}
     return tuple(banded[name] for name in channels)
 
 
@@ -204,5 +242,9 @@ def feature_operator(n_mels: int, n_mfcc: int | None, n_out: int) -> Banded | No
         from scipy.fft import dct
 
         coefficients = dct(np.eye(n_mels), axis=1, type=2, norm="ortho")[:, :n_mfcc]
-        return Banded(coefficients @ interpolation(n_mfcc, n_out), n_out)
-    return None if n_mels == n_out else Banded(interpolation(n_mels, n_out), 32)
+        _, resize = interpolation(n_mfcc, n_out)
+        return Banded([(0, 0, coefficients @ resize)])
+    if n_mels == n_out:
+        return None
+    _, resize = interpolation(n_mels, n_out)
+    return Banded.of(resize, 32)

@@ -25,8 +25,8 @@ from sklearn_dysarthria.features._operators import (
 
 TOP_DB = 80.0
 _SMALLEST_POWER = 1e-10
-_FRAMES_AT_ONCE = 1024
-"""Frames whose spectra are held at the same time: 16 MB of the default front end."""
+_SAMPLES_AT_ONCE = 2**21
+"""Samples of windowed frames that are held at the same time: 1024 frames of the default."""
 
 # What single precision costs: with s the norm of the loudest windowed frame over the amplitude of
 # the quietest band that counts, in units of the filter's weight, no band errs by more than s times
@@ -70,7 +70,7 @@ class ImageRecipe:
         bank = mel_bank(sample_rate, n_fft, n_mels, fmin, fmax)
         self._widest = float(bank.sum(axis=0).max()) or 1.0
         # Rows twice, for the squares of real and imaginary parts.
-        self._bank = Banded(np.repeat(bank, 2, axis=0), 16)
+        self._bank = Banded.of(np.repeat(bank, 2, axis=0), 16)
         self._features = feature_operator(n_mels, n_mfcc, shape[0])
 
     def image(self, waveform: np.ndarray) -> np.ndarray:
@@ -131,8 +131,9 @@ class ImageRecipe:
         n_frames = 1 + (len(waveform) + self.n_fft // 2 * 2 - self.n_fft) // self.hop_length
         power = np.empty((n_frames, self.n_mels), dtype=np.float32)
         loudest = 0.0
-        for start in range(0, n_frames, _FRAMES_AT_ONCE):
-            stop = min(start + _FRAMES_AT_ONCE, n_frames)
+        at_once = max(1, _SAMPLES_AT_ONCE // self.n_fft)
+        for start in range(0, n_frames, at_once):
+            stop = min(start + at_once, n_frames)
             windowed = torch.empty((stop - start, self.n_fft), dtype=dtype)
             self._fill(windowed, samples, window, start, stop)
             parts = torch.view_as_real(torch.fft.rfft(windowed)).flatten(1).square_()

@@ -353,3 +353,41 @@ def test_errors_of_the_computation_are_not_kept_and_free_the_lock(X, tmp_path):
         function(row)
     assert function(row).tolist() == function(row).tolist() == [1, 1, 1]
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize("how", ["settled", "just now", "in one tick", "removed", "and back"])
+def test_a_file_changed_while_it_is_decoded_spoils_nothing(X, tmp_path, monkeypatch, how):
+    path = Path(X["audio"][0])
+    first, second = path.read_bytes(), Path(X["audio"][1]).read_bytes()
+    facts = os.stat(path)
+    if how in ("settled", "and back"):
+        monkeypatch.setattr(file_memo, "time", Later)
+    if how == "in one tick":  # no time tells
+        monkeypatch.setattr(recording_cache, "_state_of_audio", lambda row: (facts.st_size,))
+    calls = []
+
+    def compute(row):
+        calls.append(row)
+        if len(calls) == 1:
+            path.write_bytes(second)
+            os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+            samples = soundfile.read(path)[0]
+            if how == "removed":
+                path.unlink()
+            elif how == "and back":
+                path.write_bytes(first)
+            return samples
+        return soundfile.read(path)[0]
+
+    function = CachedFunction(compute, tmp_path / "cache", lambda row: {})
+    row = {"audio": str(path)}
+    assert np.array_equal(function(row), spoken(1))  # what was read is returned in any case
+    path.write_bytes(first)
+    assert np.array_equal(function(row), spoken(0))
+    assert np.array_equal(function(row), spoken(0))
+
+
+def test_a_name_that_no_file_can_have_is_a_bad_row(tmp_path):
+    for cache in (None, tmp_path):
+        with pytest.warns(RecordingWarning, match="1 of 1"):
+            images(cache, on_error="nan").transform(["a\0b.wav"])

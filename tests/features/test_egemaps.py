@@ -4,6 +4,8 @@ import os
 import pathlib
 import pickle
 import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
@@ -14,6 +16,7 @@ import soundfile
 import soxr
 
 from sklearn_dysarthria import EGeMAPSFeatures, make_dysarthric_speech
+from sklearn_dysarthria._utils.store import open_store
 from sklearn_dysarthria.exceptions import (
     RecordingWarning,
     SilentAudioError,
@@ -182,3 +185,19 @@ def test_nothing_else_needs_opensmile(speech, monkeypatch):
 
     monkeypatch.setitem(sys.modules, "opensmile", None)
     assert len(LogMelDeltaImages(fmax=8000, image_size=8).fit_transform(speech)) == 3
+
+
+def test_threads_leave_the_warning_filters_alone():
+    X, _ = make_dysarthric_speech(n_patients=2, duration=0.6, random_state=0)
+    EGeMAPSFeatures().fit_transform(X)
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(EGeMAPSFeatures().transform, [X] * 8))
+    assert list(warnings.filters) == before
+
+
+def test_numbers_of_a_grid_are_one_setting_in_the_cache(tmp_path):
+    X, _ = make_dysarthric_speech(n_patients=2, duration=0.6, random_state=0)
+    for rate in (16000, 16000.0, np.int64(16000), np.float32(16000)):
+        EGeMAPSFeatures(sample_rate=rate, cache=tmp_path).fit_transform(X)
+        assert open_store(tmp_path).clear() == len(X)

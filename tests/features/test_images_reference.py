@@ -203,8 +203,21 @@ def test_long_recordings_are_transformed_piece_by_piece(monkeypatch):
         sample_rate=8000, n_fft=256, hop_length=64, n_mels=40, image_size=50, normalize=None
     )
     whole = transformer.transform(row)
-    monkeypatch.setattr("sklearn_dysarthria.features._spectrogram._FRAMES_AT_ONCE", 7)
+    monkeypatch.setattr("sklearn_dysarthria.features._spectrogram._SAMPLES_AT_ONCE", 2000)
     assert worst(transformer.transform(row), whole) < 1e-4
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(n_frames=st.integers(1, 400), n_out=st.integers(1, 300))
+def test_operators_along_time_are_derivative_and_resizing(n_frames, n_out):
+    first, resize = operators.interpolation(n_frames, n_out)
+    assert first == 0
+    products = operators.time_operators(n_frames, n_out, CHANNELS)
+    for order, product in enumerate(products):
+        whole = operators.derivative(n_frames, order) @ resize if order else resize
+        out = np.full((n_frames, n_out), np.nan, dtype=np.float32)
+        product.multiply(np.eye(n_frames, dtype=np.float32), out)
+        np.testing.assert_allclose(out, whole, atol=1e-6)
 
 
 @pytest.mark.parametrize("group", [1, 3, 16, 1000])
@@ -215,7 +228,7 @@ def test_banded_products_equal_full_ones(group):
     matrix[:, 5] = 0
     left = rng.normal(size=(8, 50)).astype(np.float32)
     out = np.full((8, 37), np.nan, dtype=np.float32)
-    operators.Banded(matrix, group).multiply(left, out)
+    operators.Banded.of(matrix, group).multiply(left, out)
     np.testing.assert_allclose(out, left @ matrix, atol=1e-5)
 
 
@@ -303,7 +316,7 @@ def test_short_recordings_use_the_largest_odd_window(n_frames):
         with pytest.raises(librosa.ParameterError):
             librosa.feature.delta(static, width=9)
     for order in (1, 2):
-        ours = static @ operators.after_derivative(np.eye(n_frames), order)
+        ours = static @ operators.derivative(n_frames, order)
         assert worst(ours, librosa_delta(static, order)) < 1e-12
         if n_frames < 3:
             assert not ours.any()
@@ -323,7 +336,7 @@ def test_recordings_of_few_frames(n_samples):
 @pytest.mark.parametrize("size", [(1, 1), (7, 224), (224, 224), (64, 9), (100, 33)])
 def test_resize_equals_pillow_and_the_definition(shape, size):
     channel = np.random.default_rng(0).uniform(-80, 0, size=shape)
-    rows, columns = map(operators.interpolation, shape, size)
+    (_, rows), (_, columns) = map(operators.interpolation, shape, size)
     ours = rows.T @ channel @ columns
     assert worst(ours, slow_resize(channel, *size)) < 1e-9
     image = Image.fromarray(channel.astype(np.float32))
