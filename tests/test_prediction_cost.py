@@ -9,7 +9,9 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 from skorch import NeuralNet
 
 from sklearn_dysarthria import (
@@ -176,3 +178,14 @@ def test_states_of_skorch_itself_still_load(model):
     other.__setstate__(NeuralNet.__getstate__(net))
     ours, theirs = net.module_.state_dict(), other.module_.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_pipeline_with_an_answer_of_its_own_is_asked_itself():
+    class Odd(Pipeline):
+        def predict(self, X, **params):
+            return np.repeat(self.classes_[:1], len(X))
+
+    X, y = make_dysarthric_speech(n_patients=6, duration=0.6, random_state=0)
+    lengths = FunctionTransformer(lambda table: np.arange(len(table))[:, None])
+    model = PatientVotingClassifier(Odd([("lengths", lengths), ("knn", KNeighborsClassifier(1))]))
+    assert set(model.fit(X, y).predict(X)) == {np.unique(y)[0]}

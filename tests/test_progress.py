@@ -3,6 +3,7 @@
 import os
 import pickle
 import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -41,6 +42,7 @@ def fail_from_seven(number):
 def torch_threads(_):
     import torch
 
+    time.sleep(0.02)  # so that one worker cannot do it all
     return torch.get_num_threads(), os.getpid(), threading.get_ident()
 
 
@@ -292,5 +294,6 @@ def test_transformers_give_the_same_numbers(X, transformer, n_jobs, backend, new
         found = transformer.set_params(n_jobs=n_jobs).fit_transform(X)
     transformer.set_params(n_jobs=None)
     assert len(caught) == 1
-    np.testing.assert_array_equal(found, expected)
+    # Other numbers of threads add up in another order.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
     assert np.isnan(expected[8]).all()

@@ -327,10 +327,20 @@ def _up_to_classifier(estimator: Any, X: Any) -> tuple[Any, Any]:
 
     Its scores and its classes can then be had for the price of computing the features once.
     """
-    estimator = getattr(estimator, "best_estimator_", estimator)
-    if not isinstance(estimator, Pipeline):
+    if hasattr(estimator, "best_estimator_") and _answers_through_its_parts(estimator):
+        estimator = estimator.best_estimator_
+    if not isinstance(estimator, Pipeline) or not _answers_through_its_parts(estimator):
         return X, estimator
     for _, step in estimator.steps[:-1]:
         if hasattr(step, "transform"):  # unlike samplers and "passthrough"
             X = step.transform(X)
     return _up_to_classifier(estimator.steps[-1][1], X)
+
+
+def _answers_through_its_parts(estimator: Any) -> bool:
+    """Tell whether a Pipeline or search answers as its library wrote it, not as a subclass does."""
+    for method in ("predict", "predict_proba", "decision_function"):
+        author = next((kind for kind in type(estimator).__mro__ if method in vars(kind)), None)
+        if author and author.__module__.partition(".")[0] not in ("sklearn", "imblearn"):
+            return False
+    return True

@@ -23,13 +23,19 @@ def _estimator_has(method: str) -> Any:
     return check
 
 
+def _class_with_fit(estimator: Any) -> type:
+    """Return the class whose `fit` an estimator has."""
+    return next(kind for kind in type(estimator).__mro__ if "fit" in vars(kind))
+
+
 def _can_repeat_by_position(sampler: Any, estimator: Any, X: Any) -> bool:
     """Tell whether images need not be copied: our sampler looks at labels alone."""
     from sklearn_dysarthria.preprocessing._sampling import RecordingOverSampler  # slow to import
 
     return (
         type(sampler) is RecordingOverSampler
-        and getattr(estimator, "_takes_repeated_rows", False)
+        # Not where a subclass has a fit of its own, which knows nothing of such rows.
+        and "_takes_repeated_rows" in vars(_class_with_fit(estimator))
         and isinstance(X, np.ndarray)
         and X.ndim != 2  # of vectors, which are small, the sampler tells the number of columns
     )

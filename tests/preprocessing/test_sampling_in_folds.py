@@ -17,6 +17,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_dysarthria import (
     AddNoise,
+    BackboneClassifier,
     ConvNeXtSeverityClassifier,
     EGeMAPSFeatures,
     HyperLinearClassifier,
@@ -317,3 +318,14 @@ def test_a_fit_leaves_no_names_of_columns_behind():
     model.fit(table.to_numpy()[:, :1], [0, 0, 0, 1])
     assert not hasattr(model, "feature_names_in_")
     assert model.n_features_in_ == 1
+
+
+def test_a_subclass_with_its_own_fit_is_given_images():
+    class Doubled(BackboneClassifier):
+        def fit(self, X, y, groups=None):
+            return super().fit(2 * np.asarray(X), y, groups)
+
+    images = np.random.default_rng(0).normal(size=(6, 3, 32, 32)).astype(np.float32)
+    net = Doubled("convnext_femto", weights=None, max_epochs=1, random_state=0, device="cpu")
+    model = ResampledClassifier(RecordingOverSampler(multipliers={1: 2}), net)
+    assert model.fit(images, [0, 0, 0, 0, 1, 1]).predict(images).shape == (6,)

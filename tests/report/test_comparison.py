@@ -98,5 +98,6 @@ def test_figures_show_every_name():
 def test_global_state_of_matplotlib_is_left_alone(tmp_path):
     import matplotlib.pyplot as plt
 
+    before = plt.get_fignums()
     comparison([0, 1]).save(tmp_path)
-    assert not plt.get_fignums()
+    assert plt.get_fignums() == before
