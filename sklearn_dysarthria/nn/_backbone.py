@@ -134,7 +134,7 @@ class Backbone(nn.Module):
         images : torch.Tensor of shape (n_samples, 3, height, width)
             Height and width of at least ``minimum_size`` pixels, or of ``image_size``.
         frozen_output : torch.Tensor of shape (n_samples, ...), optional
-            In place of the images: what :meth:`apply_frozen` made of them.
+            In place of the images: what ``apply_frozen`` made of them.
 
         Returns
         -------
@@ -173,7 +173,7 @@ class Backbone(nn.Module):
         Parameters
         ----------
         frozen_output : torch.Tensor of shape (n_samples, ...)
-            Output of :meth:`apply_frozen`.
+            Output of ``apply_frozen``.
 
         Returns
         -------
@@ -193,7 +193,7 @@ class Backbone(nn.Module):
         return self.is_wholly_frozen
 
     def frozen_modules(self) -> Sequence[nn.Module]:
-        """List the modules that :meth:`apply_frozen` applies; only where ``is_separable``."""
+        """List the modules that ``apply_frozen`` applies; only where ``is_separable``."""
         return [self]
 
     def _checked_images(self, images: Tensor) -> Tensor:
