@@ -84,6 +84,7 @@ def _where(row: Any) -> dict[str, Any]:
 
 
 def is_plausible_rate(rate: float) -> bool:
+    """Tell whether a recording of speech can have a sampling rate, in Hz."""
     return _LOWEST_RATE <= rate <= _HIGHEST_RATE
 
 

@@ -30,7 +30,7 @@ _SAMPLES_AT_ONCE = 2**21
 
 # What single precision costs: with s the norm of the loudest windowed frame over the amplitude of
 # the quietest band that counts, in units of the filter's weight, no band errs by more than s times
-# this (largest over 1600 pairs of signal and setting: noise, tones, hum, offsets, clicks and
+# this (largest over 1500 pairs of signal and setting: noise, tones, hum, offsets, clicks and
 # speech, n_fft from 64 to 16384).  Speech has s around 700 with the default front end.
 _DECIBELS_PER_RATIO = 5.4e-6
 _TOLERATED_DECIBELS = 0.0065
