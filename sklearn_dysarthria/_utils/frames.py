@@ -24,13 +24,14 @@ def frame_energies(samples: np.ndarray, frame_length: int, hop_length: int) -> n
         reach beyond the recording is zero.
     """
     n_samples, half = len(samples), frame_length // 2
-    starts = np.arange(-half, n_samples + half - frame_length + 1, hop_length)
+    n_frames = max(0, 1 + (n_samples + 2 * half - frame_length) // hop_length)
     # Every frame is a number of whole pieces, so that each sample is squared once.
     length = math.gcd(hop_length, half, frame_length - half)
+    before, width, step = half // length, frame_length // length, hop_length // length
     pieces = samples[: n_samples // length * length].reshape(-1, length)
     rest = samples[pieces.size :]
-    energies = np.append(np.einsum("ij,ij->i", pieces, pieces), rest @ rest)
-    up_to = np.append(0.0, np.cumsum(energies, dtype=np.float64))
-    first = np.maximum(starts, 0) // length
-    last = np.minimum((starts + frame_length) // length, len(energies))
-    return up_to[last] - up_to[first]
+    up_to = np.zeros(max(n_frames * step + width, before + len(pieces) + 2))
+    up_to[before + 1 : before + 1 + len(pieces)] = np.einsum("ij,ij->i", pieces, pieces)
+    up_to[before + 1 + len(pieces)] = rest @ rest
+    np.cumsum(up_to, out=up_to)
+    return up_to[width::step][:n_frames] - up_to[::step][:n_frames]

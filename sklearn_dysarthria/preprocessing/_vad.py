@@ -43,13 +43,12 @@ def _loud_spans(
     samples: np.ndarray, top_db: float, frame_length: int, hop_length: int, mode: str
 ) -> list[tuple[int, int]]:
     """Return the first and one-past-last sample of every voiced interval."""
-    loud = np.append(_levels(samples, frame_length, hop_length) > -top_db, False)
-    changes = np.flatnonzero(np.diff(loud, prepend=False))
-    starts, ends = changes[::2] * hop_length, changes[1::2] * hop_length
-    if mode == "trim":
-        starts, ends = starts[:1], ends[-1:]
-    ends = np.minimum(ends, len(samples))
-    found = [span for span in zip(starts.tolist(), ends.tolist(), strict=True) if span[0] < span[1]]
+    loud = np.flatnonzero(_levels(samples, frame_length, hop_length) > -top_db)
+    pauses = np.flatnonzero(np.diff(loud) > 1) if mode == "split" else np.empty(0, dtype=int)
+    firsts, lasts = loud[[0, *(pauses + 1)]], loud[[*pauses, -1]]
+    ends = np.minimum((lasts + 1) * hop_length, len(samples)).tolist()
+    starts = (firsts * hop_length).tolist()
+    found = [span for span in zip(starts, ends, strict=True) if span[0] < span[1]]
     # A frame is centred on its first sample.  When only the one centred on the very end is
     # voiced, its interval is empty, and the frame's first half is what is meant.
     half = max(hop_length, frame_length // 2)

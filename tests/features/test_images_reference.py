@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sklearn_dysarthria import LogMelDeltaImages, make_dysarthric_speech
+from sklearn_dysarthria.features import _kernels as kernels
 from sklearn_dysarthria.features import _operators as operators
 from sklearn_dysarthria.features._spectrogram import ImageRecipe
 
@@ -188,12 +189,12 @@ def test_a_loud_hum_takes_double_precision_and_a_voice_does_not(monkeypatch):
     monkeypatch.setattr(ImageRecipe, "_mel_power", noted)
     X, _ = make_dysarthric_speech(n_patients=2, random_state=0)
     LogMelDeltaImages().transform(X.iloc[:1])
-    assert used == [torch.float32]
+    assert used == [np.float32]
     hum = 1000 * np.sin(2 * np.pi * 50 * np.arange(22050) / 22050)
     voice = signal("clipped", 22050, 22050)
     used.clear()
     LogMelDeltaImages(fmin=1000).transform(one_row((voice + hum).astype(np.float32), 22050))
-    assert used == [torch.float32, torch.float64]
+    assert used == [np.float32, np.float64]
 
 
 def test_long_recordings_are_transformed_piece_by_piece(monkeypatch):
@@ -207,19 +208,6 @@ def test_long_recordings_are_transformed_piece_by_piece(monkeypatch):
     assert worst(transformer.transform(row), whole) < 1e-4
 
 
-@settings(deadline=None, max_examples=60, derandomize=True)
-@given(n_frames=st.integers(1, 400), n_out=st.integers(1, 300))
-def test_operators_along_time_are_derivative_and_resizing(n_frames, n_out):
-    first, resize = operators.interpolation(n_frames, n_out)
-    assert first == 0
-    products = operators.time_operators(n_frames, n_out, CHANNELS)
-    for order, product in enumerate(products):
-        whole = operators.derivative(n_frames, order) @ resize if order else resize
-        out = np.full((n_frames, n_out), np.nan, dtype=np.float32)
-        product.multiply(np.eye(n_frames, dtype=np.float32), out)
-        np.testing.assert_allclose(out, whole, atol=1e-6)
-
-
 @pytest.mark.parametrize("group", [1, 3, 16, 1000])
 def test_banded_products_equal_full_ones(group):
     rng = np.random.default_rng(0)
@@ -228,7 +216,7 @@ def test_banded_products_equal_full_ones(group):
     matrix[:, 5] = 0
     left = rng.normal(size=(8, 50)).astype(np.float32)
     out = np.full((8, 37), np.nan, dtype=np.float32)
-    operators.Banded.of(matrix, group).multiply(left, out)
+    operators.Banded(matrix, group).multiply(left, out)
     np.testing.assert_allclose(out, left @ matrix, atol=1e-5)
 
 
@@ -316,10 +304,15 @@ def test_short_recordings_use_the_largest_odd_window(n_frames):
         with pytest.raises(librosa.ParameterError):
             librosa.feature.delta(static, width=9)
     for order in (1, 2):
-        ours = static @ operators.derivative(n_frames, order)
-        assert worst(ours, librosa_delta(static, order)) < 1e-12
-        if n_frames < 3:
-            assert not ours.any()
+        theirs = librosa_delta(static, order)
+        taps = operators.derivative(n_frames, order)
+        if taps is None:
+            assert n_frames < 3
+            assert not theirs.any()
+            continue
+        ours = np.empty_like(static.T)
+        kernels.correlate(np.ascontiguousarray(static.T), taps, ours)
+        assert worst(ours.T, theirs) < 1e-6
 
 
 @pytest.mark.parametrize("n_samples", [256, 300, 511, 512, 767, 1024, 2048])
@@ -336,8 +329,9 @@ def test_recordings_of_few_frames(n_samples):
 @pytest.mark.parametrize("size", [(1, 1), (7, 224), (224, 224), (64, 9), (100, 33)])
 def test_resize_equals_pillow_and_the_definition(shape, size):
     channel = np.random.default_rng(0).uniform(-80, 0, size=shape)
-    (_, rows), (_, columns) = map(operators.interpolation, shape, size)
-    ours = rows.T @ channel @ columns
+    higher, ours = np.empty((shape[1], size[0])), np.empty(size)
+    kernels.resize(channel, higher)
+    kernels.resize(higher, ours)
     assert worst(ours, slow_resize(channel, *size)) < 1e-9
     image = Image.fromarray(channel.astype(np.float32))
     pillow = np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR))

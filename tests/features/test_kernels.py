@@ -1,0 +1,83 @@
+"""The compiled loops of the image recipe, against SciPy and torch."""
+
+import subprocess
+import sys
+
+import numba
+import numpy as np
+import pytest
+import scipy
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sklearn_dysarthria.features import _kernels as kernels
+from sklearn_dysarthria.features._operators import derivative
+
+
+@pytest.mark.parametrize("n_fft", [2, 3, 4, 5, 64, 401, 2048])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_window_is_applied_to_the_spectrum(n_fft, dtype):
+    frames = np.random.default_rng(0).normal(size=(5, n_fft)) + 3
+    spectra = scipy.fft.rfft(frames.astype(dtype))
+    power = np.full(spectra.shape, np.nan, dtype=np.float32)
+    loudest = kernels.hann_power(spectra.view(dtype), n_fft % 2 == 0, power)
+    windowed = np.fft.rfft(frames * scipy.signal.windows.hann(n_fft, sym=False))
+    truth = 16 * np.abs(windowed) ** 2
+    np.testing.assert_allclose(power, truth, rtol=1e-4, atol=1e-6 * truth.max())
+    energies = (np.abs(spectra) ** 2).sum(axis=1)
+    assert loudest == pytest.approx(energies.max(), rel=1e-5)
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(n_frames=st.integers(1, 40), n_bands=st.integers(1, 40), order=st.integers(1, 2))
+def test_derivatives_are_those_of_scipy(n_frames, n_bands, order):
+    level = np.random.default_rng(n_frames).normal(size=(n_frames, n_bands)).astype(np.float32)
+    width = min(9, n_frames - 1 + n_frames % 2)
+    taps = derivative(n_frames, order)
+    if width <= order:
+        assert taps is None
+        return
+    derived = np.full_like(level, np.nan)
+    kernels.correlate(level, taps, derived)
+    truth = scipy.signal.savgol_filter(level, width, order, deriv=order, axis=0, mode="interp")
+    np.testing.assert_allclose(derived, truth, atol=1e-5)
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(n_rows=st.integers(1, 400), n_columns=st.integers(1, 40), n_out=st.integers(1, 300))
+def test_resizing_is_that_of_torch(n_rows, n_columns, n_out):
+    rows = np.random.default_rng(n_rows).normal(size=(n_rows, n_columns)).astype(np.float32)
+    out = np.full((n_columns, n_out), np.nan, dtype=np.float32)
+    kernels.resize(rows, out)
+    theirs = torch.nn.functional.interpolate(
+        torch.from_numpy(rows.T.astype(np.float64))[None, None],
+        (n_columns, n_out),
+        mode="bilinear",
+        antialias=True,
+        align_corners=False,
+    )
+    np.testing.assert_allclose(out, theirs[0, 0], atol=1e-5)
+
+
+def test_without_a_folder_to_keep_it_everything_is_compiled_again(monkeypatch):
+    asked = []
+
+    def njit(cache=False, **options):
+        asked.append(cache)
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr(numba, "njit", njit)
+    assert kernels._compiled(abs) is abs
+    assert asked == [True, False]
+
+
+def test_the_package_does_not_import_numba_before_it_is_needed():
+    code = (
+        "import sys, sklearn_dysarthria as s\n"
+        "s.LogMelDeltaImages(vad=s.EnergyVAD())\n"
+        "assert 'numba' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
