@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from sklearn_dysarthria._utils.containers import declared_length_is_missing
+from sklearn_dysarthria._utils.containers import declared_length_is_missing, read_plain_wav
 from sklearn_dysarthria._utils.file_memo import FileMemo
 from sklearn_dysarthria.exceptions import (
     AudioTypeError,
@@ -179,24 +179,24 @@ def _open_sound_file(row: Any) -> Any:
         reason = getattr(error, "error_string", error)
         raise UnreadableAudioError(f"cannot be decoded ({reason})", **where) from error
     try:
-        _check_header(row, sound)
+        _check_header(row, sound.samplerate, sound.frames * sound.channels)
     except BaseException:
         sound.close()
         raise
     return sound
 
 
-def _check_header(row: Any, sound: Any) -> None:
-    """Raise when the file's header is implausible or contradicts the row."""
+def _check_header(row: Any, rate: float, n_values: int) -> None:
+    """Raise when what a file says of itself is implausible or contradicts the row."""
     where = _where(row)
-    if not is_plausible_rate(sound.samplerate):
+    if not is_plausible_rate(rate):
         raise SampleRateError(
-            f"the file's header says {sound.samplerate} Hz, which no recording of speech has.",
+            f"the file's header says {rate:.0f} Hz, which no recording of speech has.",
             remedy="Write the file again with its true rate, or leave the row out.",
             **where,
         )
-    _check_stated_rate(row, sound.samplerate)
-    if sound.frames * sound.channels > _MOST_SAMPLES:
+    _check_stated_rate(row, rate)
+    if n_values > _MOST_SAMPLES:
         raise UnreadableAudioError(
             "the file's header does not tell how long the recording is.",
             remedy="Write it again, to a file rather than to a pipe, or leave the row out.",
@@ -246,6 +246,25 @@ def describe_recording(row: Any) -> RecordingInfo:
     return info
 
 
+def _decode_any(row: Any) -> tuple[np.ndarray, float]:
+    """Return samples in integers of 16 bits, or floats, whatever kind of sound file it is."""
+    import soundfile
+
+    where = _where(row)
+    with _open_sound_file(row) as sound:
+        rate, announced = float(sound.samplerate), sound.frames
+        try:
+            samples = sound.read(dtype="int16" if sound.subtype == "PCM_16" else "float32")
+            is_cut = len(samples) < announced or declared_length_is_missing(where["path"])
+        except (soundfile.SoundFileError, OSError, MemoryError):
+            is_cut = True
+    if is_cut:
+        raise TruncatedAudioError(
+            "the file cannot be decoded up to the length that its header declares.", **where
+        )
+    return samples, rate
+
+
 def decode(row: Any) -> tuple[np.ndarray, float]:
     """Return the samples as recorded, mixed down to mono float32, and their rate."""
     if not _is_path(row.get("audio")):
@@ -255,21 +274,13 @@ def decode(row: Any) -> tuple[np.ndarray, float]:
             samples = np.array(_samples_of(row), dtype=np.float32)
         _check_values(samples, _where(row))
         return samples, info.sample_rate
-    import soundfile
-
     where = _where(row)
-    with _open_sound_file(row) as sound:
-        rate, announced = float(sound.samplerate), sound.frames
-        is_short = sound.subtype == "PCM_16"
-        try:
-            samples = sound.read(dtype="int16" if is_short else "float32")
-            is_cut = len(samples) < announced or declared_length_is_missing(where["path"])
-        except (soundfile.SoundFileError, OSError, MemoryError):
-            is_cut = True
-    if is_cut:
-        raise TruncatedAudioError(
-            "the file cannot be decoded up to the length that its header declares.", **where
-        )
+    _check_is_file(where)
+    plain = read_plain_wav(where["path"])
+    samples, rate = _decode_any(row) if plain is None else plain
+    if plain is not None:
+        _check_header(row, rate, samples.size)
+    is_short = samples.dtype == np.int16
     if is_short:
         # libsndfile divides by the same number, one sample at a time: half of the decoding.
         samples = samples.astype(np.float32)

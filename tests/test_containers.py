@@ -9,7 +9,7 @@ import soundfile as sf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_dysarthria._utils.containers import declared_length_is_missing
+from sklearn_dysarthria._utils.containers import declared_length_is_missing, read_plain_wav
 from sklearn_dysarthria.exceptions import (
     EmptyAudioError,
     RecordingError,
@@ -220,3 +220,61 @@ def test_garbage_is_a_recording_error(folder, content, magic):
     declared_length_is_missing(str(path))
     with contextlib.suppress(RecordingError):
         load_waveform(path)
+
+
+def wav_bytes(chunks, *, code=1, channels=1, bits=16, frame=None, extra=b"", rate=RATE):
+    frame = channels * bits // 8 if frame is None else frame
+    fmt = struct.pack("<HHIIHH", code, channels, rate, rate * frame, frame, bits) + extra
+    body = b"WAVE" + b"".join(
+        name + struct.pack("<I", length) + content
+        for name, length, content in [(b"fmt ", len(fmt), fmt), *chunks]
+    )
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+@settings(deadline=None, max_examples=150, derandomize=True)
+@given(data=st.data())
+def test_plain_wav_files_are_read_as_by_soundfile(folder, data):
+    draw = data.draw
+    channels = draw(st.integers(1, 3), "channels")
+    content = draw(st.binary(max_size=60), "samples")
+    content += bytes(-len(content) % (2 * channels))
+    before = draw(
+        st.lists(st.tuples(st.sampled_from([b"LIST", b"junk"]), st.binary(max_size=9))), "before"
+    )
+    chunks = [(name, len(text), text + bytes(len(text) % 2)) for name, text in before]
+    chunks.append((b"data", len(content), content))
+    whole = wav_bytes(chunks, channels=channels) + draw(st.binary(max_size=5), "behind")
+    path = saved(folder, whole)
+    plain = read_plain_wav(str(path))
+    if not content:
+        assert plain is None
+        return
+    theirs, rate = sf.read(path, dtype="int16")
+    assert plain[1] == rate
+    np.testing.assert_array_equal(plain[0], theirs)
+    assert plain[0].shape == theirs.shape
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"RIFF",
+        wav_bytes([(b"data", 4, bytes(4))], code=3),
+        wav_bytes([(b"data", 4, bytes(4))], bits=8),
+        wav_bytes([(b"data", 4, bytes(4))], channels=0, frame=2),
+        wav_bytes([(b"data", 4, bytes(4))], frame=4),
+        wav_bytes([(b"data", 4, bytes(4))], extra=bytes(2)),
+        wav_bytes([(b"data", 3, bytes(4))]),
+        wav_bytes([(b"data", 6, bytes(4))]),
+        wav_bytes([(b"data", 0, bytes(4))]),
+        wav_bytes([(b"data", 0xFFFFFFFF, bytes(4))]),
+        wav_bytes([(b"LIST", 0xFFFFFFF0, bytes(4))]),
+        wav_bytes([]),
+        wav_bytes([(b"data", 4, bytes(4))]).replace(b"WAVE", b"AVI "),
+        wav_bytes([(b"data", 4, bytes(4))]).replace(b"RIFF", b"RIFX"),
+    ],
+)
+def test_whatever_is_not_a_plain_wav_file_is_left_to_libsndfile(folder, content):
+    assert read_plain_wav(str(saved(folder, content))) is None

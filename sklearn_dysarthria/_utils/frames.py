@@ -31,7 +31,7 @@ def frame_energies(samples: np.ndarray, frame_length: int, hop_length: int) -> n
     pieces = samples[: n_samples // length * length].reshape(-1, length)
     rest = samples[pieces.size :]
     up_to = np.zeros(max(n_frames * step + width, before + len(pieces) + 2))
-    up_to[before + 1 : before + 1 + len(pieces)] = np.einsum("ij,ij->i", pieces, pieces)
+    up_to[before + 1 : before + 1 + len(pieces)] = np.vecdot(pieces, pieces)
     up_to[before + 1 + len(pieces)] = rest @ rest
     np.cumsum(up_to, out=up_to)
     return up_to[width::step][:n_frames] - up_to[::step][:n_frames]

@@ -38,29 +38,31 @@ def hann_power(spectra, is_even, power):
         Real and imaginary parts in turns, of frames that are not windowed yet.
     is_even : bool
         Whether a frame has an even number of samples.
-    power : ndarray of shape (n_frames, n_bins)
-        Overwritten with 16 times the power of the windowed frames.
+    power : ndarray of shape (n_frames, n_wanted)
+        Overwritten with 16 times the power of the windowed frames, in the first bins.
 
     Returns
     -------
     float
-        The largest ``sum |X[k]|²`` of a frame.
+        The largest ``sum |X[k]|²`` of a frame, over all bins.
     """
-    n_frames, n_bins = power.shape
+    n_frames, n_wanted = power.shape
+    n_bins = spectra.shape[1] // 2
     loudest = 0.0
     for frame in range(n_frames):
         x, out = spectra[frame], power[frame]
-        energy = x[0] * x[0]
         # Beyond its ends, the spectrum of real samples is its own mirror image.
         out[0] = 4 * (x[0] - x[2]) ** 2
-        for k in range(1, n_bins - 1):
+        for k in range(1, min(n_wanted, n_bins - 1)):
             real = (x[2 * k] - x[2 * k - 2]) + (x[2 * k] - x[2 * k + 2])
             imag = (x[2 * k + 1] - x[2 * k - 1]) + (x[2 * k + 1] - x[2 * k + 3])
             out[k] = real * real + imag * imag
-            energy += x[2 * k] * x[2 * k] + x[2 * k + 1] * x[2 * k + 1]
-        real, imag = x[-2] - x[-4], x[-1] - x[-3]
-        out[-1] = 4 * real * real if is_even else real * real + (imag + 2 * x[-1]) ** 2
-        energy += x[-2] * x[-2] + x[-1] * x[-1]
+        if n_wanted == n_bins:
+            real, imag = x[-2] - x[-4], x[-1] - x[-3]
+            out[-1] = 4 * real * real if is_even else real * real + (imag + 2 * x[-1]) ** 2
+        energy = x[0] * x[0]
+        for part in range(1, 2 * n_bins):
+            energy += x[part] * x[part]
         loudest = max(loudest, energy)
     return loudest
 

@@ -21,8 +21,8 @@ from sklearn_dysarthria.features._operators import Banded, derivative, feature_o
 
 TOP_DB = 80.0
 _SMALLEST_POWER = 1e-10
-_SAMPLES_AT_ONCE = 2**20
-"""Samples of overlapping frames whose spectra are held at the same time: 512 default frames."""
+_SAMPLES_AT_ONCE = 2**19
+"""Samples of overlapping frames whose spectra are held at the same time: 256 default frames."""
 _ORDERS = {"static": 0, "delta": 1, "delta2": 2}
 
 # What single precision costs: with s the norm of the loudest windowed frame over the amplitude of
@@ -65,7 +65,8 @@ class ImageRecipe:
         self.channels, self.shape = channels, shape
         bank = mel_bank(sample_rate, n_fft, n_mels, fmin, fmax)
         self._widest = float(bank.sum(axis=0).max()) or 1.0
-        self._bank = Banded(bank / 16, 16)  # hann_power gives 16 times the power
+        self._n_wanted = int(np.flatnonzero(bank.any(axis=1)).max(initial=0)) + 1
+        self._bank = Banded(bank[: self._n_wanted] / 16, 16)  # hann_power gives 16 times the power
         self._features = feature_operator(n_mels, n_mfcc, shape[0])
 
     def image(self, waveform: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
@@ -142,7 +143,7 @@ class ImageRecipe:
         at_once = max(1, _SAMPLES_AT_ONCE // self.n_fft)
         for start in range(0, len(frames), at_once):
             spectra = torch.fft.rfft(frames[start : start + at_once]).numpy()
-            lines = np.empty(spectra.shape, dtype=np.float32)
+            lines = np.empty((len(spectra), self._n_wanted), dtype=np.float32)
             loudest = max(loudest, hann_power(spectra.view(dtype), self.n_fft % 2 == 0, lines))
             self._bank.multiply(lines, power[start : start + at_once])
         # Parseval's theorem; the other half of the spectrum is the same.

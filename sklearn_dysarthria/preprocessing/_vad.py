@@ -44,11 +44,14 @@ def _loud_spans(
 ) -> list[tuple[int, int]]:
     """Return the first and one-past-last sample of every voiced interval."""
     loud = np.flatnonzero(_levels(samples, frame_length, hop_length) > -top_db)
-    pauses = np.flatnonzero(np.diff(loud) > 1) if mode == "split" else np.empty(0, dtype=int)
-    firsts, lasts = loud[[0, *(pauses + 1)]], loud[[*pauses, -1]]
-    ends = np.minimum((lasts + 1) * hop_length, len(samples)).tolist()
-    starts = (firsts * hop_length).tolist()
-    found = [span for span in zip(starts, ends, strict=True) if span[0] < span[1]]
+    if mode == "trim":
+        runs = [(int(loud[0]), int(loud[-1]))]
+    else:
+        pauses = np.flatnonzero(np.diff(loud) > 1)
+        firsts, lasts = loud[[0, *(pauses + 1)]], loud[[*pauses, -1]]
+        runs = list(zip(firsts.tolist(), lasts.tolist(), strict=True))
+    spans = [(first * hop_length, (last + 1) * hop_length) for first, last in runs]
+    found = [(start, min(end, len(samples))) for start, end in spans if start < len(samples)]
     # A frame is centred on its first sample.  When only the one centred on the very end is
     # voiced, its interval is empty, and the frame's first half is what is meant.
     half = max(hop_length, frame_length // 2)

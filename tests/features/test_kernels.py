@@ -25,6 +25,9 @@ def test_the_window_is_applied_to_the_spectrum(n_fft, dtype):
     windowed = np.fft.rfft(frames * scipy.signal.windows.hann(n_fft, sym=False))
     truth = 16 * np.abs(windowed) ** 2
     np.testing.assert_allclose(power, truth, rtol=1e-4, atol=1e-6 * truth.max())
+    few = np.full((5, 2), np.nan, dtype=np.float32)
+    assert kernels.hann_power(spectra.view(dtype), n_fft % 2 == 0, few) == loudest
+    np.testing.assert_array_equal(few, power[:, :2])
     energies = (np.abs(spectra) ** 2).sum(axis=1)
     assert loudest == pytest.approx(energies.max(), rel=1e-5)
 
