@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_dysarthria._recorded import describe_recording
-from sklearn_dysarthria._utils.file_memo import FileMemo, _state
+from sklearn_dysarthria._utils.file_memo import FileMemo, file_state
 from sklearn_dysarthria._utils.store import RecordingCache, entry_key, open_store
 from sklearn_dysarthria._waveform import segments_of
 from sklearn_dysarthria.exceptions import RecordingError
@@ -79,7 +79,7 @@ def _state_of_audio(row: Any) -> tuple[int, ...] | None:
     if not isinstance(audio, (str, os.PathLike)):
         return None
     try:
-        return _state(os.stat(audio))
+        return file_state(os.stat(audio))
     except (OSError, ValueError):  # the latter for a name that cannot be one
         return ()
 
@@ -102,7 +102,8 @@ class CachedFunction:
     ----------
     compute : callable
         Takes a row, returns an array of numbers; must raise :class:`RecordingError` rather than
-        return something for a bad recording, since errors are not kept.
+        return something for a bad recording, since errors are not kept.  Where this object is
+        called with `out`, so is it.
     cache : str, path, RecordingCache, joblib.Memory or None
         Where to keep results; None computes every time.
     parameters : callable
@@ -112,7 +113,7 @@ class CachedFunction:
 
     def __init__(
         self,
-        compute: Callable[[Any], np.ndarray],
+        compute: Callable[..., np.ndarray],
         cache: Any,
         parameters: Callable[[Any], Mapping[str, Any]],
     ) -> None:
@@ -120,26 +121,33 @@ class CachedFunction:
         self.parameters = parameters
         self.store = open_store(cache)
 
-    def __call__(self, row: Any) -> np.ndarray:
+    def __call__(self, row: Any, *out: np.ndarray) -> np.ndarray:
         """Return the result for one row, from the cache when it is there.
 
         A result is not kept when the file was changed between its key and its result.
+
+        Parameters
+        ----------
+        row : Series or mapping
+            A row of the table of recordings.
+        out : ndarray, optional
+            Of the result's shape and type, C-contiguous: takes the result up, and is returned.
         """
         if self.store is None:
-            return self.compute(row)
+            return self.compute(row, *out)
         try:
             state = _state_of_audio(row)
             content = fingerprint(row)
             key = entry_key(content, self.parameters(row))
         except (RecordingError, OSError):
-            return self.compute(row)  # which says what is wrong with the row
-        found = self.store.get(key)
+            return self.compute(row, *out)  # which says what is wrong with the row
+        found = self.store.get(key, *out)
         if found is not None:
             return found
         with self.store.computing(key):
-            found = self.store.get(key)  # another process may have been faster
+            found = self.store.get(key, *out)  # another process may have been faster
             if found is None:
-                found = self.compute(row)
+                found = self.compute(row, *out)
                 if _is_unchanged(row, content, state):
                     self.store.put(key, found)
         return found

@@ -17,9 +17,10 @@ paths is accepted wherever neither patient nor task is needed.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -29,14 +30,16 @@ import pandas as pd
 
 from sklearn_dysarthria._recorded import RecordingInfo, describe_recording
 from sklearn_dysarthria._table import (
+    DistinctRows,
     Row,
     as_table,
     column,
     one_label_per_patient,
     patient_ids,
-    rows_of,
 )
 from sklearn_dysarthria._utils.progress import parallel_map
+from sklearn_dysarthria._utils.rows import NewRows, new_rows
+from sklearn_dysarthria._utils.workers import processes_open_our_files, works_in_this_process
 from sklearn_dysarthria._waveform import load_waveform, segments_of
 from sklearn_dysarthria.exceptions import RecordingError, RecordingWarning
 
@@ -49,6 +52,7 @@ __all__ = [
     "describe_recording",
     "load_waveform",
     "map_recordings",
+    "map_recordings_to_array",
     "noted_failures",
     "one_label_per_patient",
     "patient_ids",
@@ -59,62 +63,79 @@ ONE_DEFAULT_FRAME = 2048 / 22050
 """Seconds in one frame of the default front end (``n_fft=2048`` at 22 050 Hz)."""
 
 
-def _attempt(function: Callable[[Any], Any], row: Any) -> Any:
+def _attempt(function: Callable[[Any], Any], item: tuple[Row, list[int]]) -> Any:
+    """Return what a function makes of a row, or the error if it cannot be used."""
+    row, _ = item
     try:
         return function(row)
     except RecordingError as error:
         return error
 
 
+def _fill(
+    function: Callable[[Any, np.ndarray], Any], out: NewRows, item: tuple[Row, list[int]]
+) -> RecordingError | None:
+    """Let a function write what it makes of a row where it belongs; return its error."""
+    row, positions = item
+    try:
+        out.fill(positions, partial(function, row))
+    except RecordingError as error:
+        _put(out, positions, np.nan)
+        return error
+    return None
+
+
+def _put(out: NewRows, positions: list[int], result: Any) -> RecordingError | None:
+    """Write a result where it belongs, and NaN instead of an error, which is returned."""
+    failed = _has_failed(result)
+    for position in positions:
+        out.put(position, np.nan if failed else result)
+    return result if failed else None
+
+
 def _has_failed(result: Any) -> bool:
     return isinstance(result, RecordingError)
 
 
-def _distinct(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Return the positions of rows without their copies, and for every row the number of its."""
-    if table.index.is_unique:
-        return np.arange(len(table)), np.arange(len(table))
-    # Copies share the objects in their cells.  Equal arrays are not looked for: that costs more.
-    cells = [
-        [id(cell) for cell in column] if column.dtype == object else pd.factorize(column)[0]
-        for column in (table.iloc[:, i] for i in range(table.shape[1]))
-    ]
-    keys = pd.DataFrame(dict(enumerate([pd.factorize(table.index)[0], *cells])))
-    copy_of = keys.groupby(list(keys), sort=False).ngroup().to_numpy()
-    return np.unique(copy_of, return_index=True)[1], copy_of
+def _map(
+    attempt: Callable[[Any], Any],
+    table: pd.DataFrame,
+    *,
+    on_error: str,
+    put: Callable[[list[int], Any], Any] | None = None,
+    **options: Any,
+) -> list[Any]:
+    """Do what :func:`map_recordings` does, with a function that returns errors.
 
-
-def _positions(copy_of: np.ndarray) -> list[np.ndarray]:
-    """Return where the copies of each row are."""
-    order = np.argsort(copy_of, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(copy_of[order])) + 1)
-
-
-class _Rows(Sequence[Any]):
-    """The rows of a table, each made when it is asked for: slices travel as one table."""
-
-    def __init__(self, table: pd.DataFrame) -> None:
-        self.table = table
-
-    def __len__(self) -> int:
-        return len(self.table)
-
-    def __getitem__(self, which: Any) -> Any:
-        rows = self.table.iloc[which]
-        return _Rows(rows) if isinstance(which, slice) else rows
-
-    def __iter__(self) -> Iterator[Row]:
-        return rows_of(self.table)
-
-
-def _hand_on(
-    into: Callable[[int, Any], Any], positions: list[np.ndarray], number: int, result: Any
-) -> Any:
-    if _has_failed(result):
-        return result
-    for position in positions[number]:
-        into(int(position), result)
-    return None
+    What `put` makes here of positions and result is kept instead of the result.
+    """
+    if on_error not in ("raise", "nan"):
+        raise ValueError(f"on_error is {on_error!r}, not 'raise' or 'nan'.")
+    rows = DistinctRows.of(table)
+    # Errors travel as results in both modes, so that the one that is raised belongs to the first
+    # bad row, whichever process was faster.
+    results = parallel_map(
+        attempt,
+        rows,
+        until=_has_failed if on_error == "raise" else None,
+        take=None if put is None else lambda number, result: put(rows.positions[number], result),
+        **options,
+    )
+    if len(results) == len(rows):  # else the work ended early
+        results = rows.with_copies(results)
+    failures = [result for result in results if _has_failed(result)]
+    if failures and on_error == "raise":
+        raise failures[0]
+    if failures:
+        _note_failures(table.index[[_has_failed(result) for result in results]])
+        listed = "\n".join(f"  {failure}" for failure in failures)
+        warnings.warn(
+            f"{len(failures)} of {len(results)} recordings cannot be used and become NaN:\n"
+            f"{listed}",
+            RecordingWarning,
+            stacklevel=4,
+        )
+    return [None if _has_failed(result) else result for result in results]
 
 
 def map_recordings(
@@ -125,7 +146,6 @@ def map_recordings(
     n_jobs: int | None = None,
     verbose: int = 0,
     desc: str = "recordings",
-    into: Callable[[int, Any], Any] | None = None,
     prefer: str | None = None,
 ) -> list[Any]:
     """Apply a function to every row of the table.
@@ -144,9 +164,6 @@ def map_recordings(
         :class:`RecordingWarning` lists all such rows.
     n_jobs, verbose, desc, prefer
         See :func:`sklearn_dysarthria._utils.progress.parallel_map`.
-    into : callable, optional
-        Called with position and result of every row that does not fail, as soon as the result
-        is there; None takes its place in the list, so that large results need not all be held.
 
     Returns
     -------
@@ -160,39 +177,85 @@ def map_recordings(
     ValueError
         ``on_error`` is neither of the two.
     """
-    if on_error not in ("raise", "nan"):
-        raise ValueError(f"on_error is {on_error!r}, not 'raise' or 'nan'.")
-    table = as_table(X)
-    first, copy_of = _distinct(table)
-    rows = _Rows(table.iloc[first])
-    take = None if into is None else partial(_hand_on, into, _positions(copy_of))
-    # Errors travel as results in both modes, so that the one that is raised belongs to the first
-    # bad row, whichever process was faster.
-    results = parallel_map(
+    return _map(
         partial(_attempt, function),
-        rows,
+        as_table(X),
+        on_error=on_error,
         n_jobs=n_jobs,
         verbose=verbose,
         desc=desc,
-        until=_has_failed if on_error == "raise" else None,
-        take=take,
         prefer=prefer,
     )
-    if len(results) == len(rows):  # else the work ended early
-        results = [results[number] for number in copy_of]
-    failures = [result for result in results if _has_failed(result)]
-    if failures and on_error == "raise":
-        raise failures[0]
-    if failures:
-        _note_failures(table.index[[_has_failed(result) for result in results]])
-        listed = "\n".join(f"  {failure}" for failure in failures)
-        warnings.warn(
-            f"{len(failures)} of {len(results)} recordings cannot be used and become NaN:\n"
-            f"{listed}",
-            RecordingWarning,
-            stacklevel=3,
+
+
+def map_recordings_to_array(
+    function: Callable[..., np.ndarray],
+    X: Any,
+    shape: Sequence[int],
+    *,
+    dtype: Any = np.float32,
+    folder: str | os.PathLike[str] | None = None,
+    on_error: str = "raise",
+    n_jobs: int | None = None,
+    verbose: int = 0,
+    desc: str = "recordings",
+) -> np.ndarray:
+    """Apply a function that computes an array to every row of the table.
+
+    As :func:`map_recordings`, for results that are large: whoever computes one, this process or
+    another one on this computer, writes it where it belongs.  Only from elsewhere (the workers of a
+    cluster, or a system without files in memory) are results sent and copied.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a row, and writes its result to the array that it gets as a second argument
+        (C-contiguous, of the given shape and type) or, without one, returns it; picklable when
+        ``n_jobs`` asks for several processes.
+    X : table of recordings
+        See the module's description.
+    shape : sequence of int
+        Shape of one result.
+    dtype : dtype, default=float32
+        Type of the results, which must have a NaN.
+    folder : str or path, optional
+        Folder on a disk for an array that shall not be in memory.
+    on_error : {"raise", "nan"}
+        With ``"nan"`` a row that raises :class:`RecordingError` becomes NaN, and one
+        :class:`RecordingWarning` lists all such rows.
+    n_jobs, verbose, desc
+        See :func:`sklearn_dysarthria._utils.progress.parallel_map`.
+
+    Returns
+    -------
+    ndarray of shape (n_recordings, *shape)
+        A read-only :class:`numpy.memmap` with `folder`.
+
+    Raises
+    ------
+    RecordingError
+        A row cannot be used, and ``on_error`` is ``"raise"``; the error of the first such row.
+    OSError
+        `folder` cannot be written, or has no room for the array.
+    ValueError
+        ``on_error`` is neither of the two.
+    """
+    table = as_table(X)
+    here = works_in_this_process(n_jobs)
+    elsewhere = not here and processes_open_our_files()
+    out = new_rows(folder, (len(table), *shape), dtype, for_processes=elsewhere)
+    with closing(out):
+        reach = here or elsewhere
+        _map(
+            partial(_fill, function, out) if reach else partial(_attempt, function),
+            table,
+            put=None if reach else partial(_put, out),
+            on_error=on_error,
+            n_jobs=n_jobs,
+            verbose=verbose,
+            desc=desc,
         )
-    return [None if _has_failed(result) else result for result in results]
+        return out.finish()
 
 
 _noted: ContextVar[set[Any] | None] = ContextVar("noted_failures", default=None)

@@ -17,6 +17,7 @@ from sklearn_dysarthria import EGeMAPSFeatures, LogMelDeltaImages, make_dysarthr
 from sklearn_dysarthria._utils import progress
 from sklearn_dysarthria._utils.progress import parallel_map
 from sklearn_dysarthria._utils.shared_results import ResultFiles, pack
+from sklearn_dysarthria._utils.workers import HAS_MEMORY_FILES
 
 BACKENDS = ["loky", "multiprocessing", "threading"]
 
@@ -92,14 +93,14 @@ def test_classes_without_a_module_come_back():
     assert [number for _, number in results] == list(range(5))
 
 
-@pytest.mark.skipif(not ResultFiles.is_possible, reason="needs Linux")
+@pytest.mark.skipif(not HAS_MEMORY_FILES, reason="needs Linux")
 def test_files_are_used_again_and_closed():
     before = len(os.listdir("/proc/self/fd"))
     files = ResultFiles()
     number = files.lend()
     for value in (np.arange(10.0), np.arange(3)):
-        with files.unpack(number, pack(value, files.path(number)), copy=True) as received:
-            np.testing.assert_array_equal(received, value)
+        received = files.unpack(number, pack(value, files.path(number)))
+        np.testing.assert_array_equal(received, value)
         assert files.lend() == number
     assert files.lend() != number
     files.close()
@@ -107,7 +108,7 @@ def test_files_are_used_again_and_closed():
     assert len(os.listdir("/proc/self/fd")) <= before + 20  # joblib's own pipes
 
 
-@pytest.mark.skipif(not ResultFiles.is_possible, reason="needs Linux")
+@pytest.mark.skipif(not HAS_MEMORY_FILES, reason="needs Linux")
 def test_arrays_do_not_go_through_a_pipe(tmp_path):
     path = tmp_path / "file"
     path.touch()
@@ -170,7 +171,7 @@ def interrupted_from_twenty(number):
     return number
 
 
-@pytest.mark.skipif(not ResultFiles.is_possible, reason="needs Linux")
+@pytest.mark.skipif(not HAS_MEMORY_FILES, reason="needs Linux")
 @pytest.mark.parametrize("backend", ["loky", "multiprocessing"])
 def test_an_interrupt_here_and_in_the_workers_keeps_no_memory(backend):
     def files_in_memory():

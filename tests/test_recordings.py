@@ -11,7 +11,6 @@ import soundfile as sf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_dysarthria.exceptions import EmptyAudioError, RecordingWarning
 from sklearn_dysarthria.recordings import (
     check_recordings,
     describe_recording,
@@ -238,27 +237,6 @@ def test_progress_goes_to_standard_error(tmp_path, capsys, verbose):
     assert "reading" in err
     map_recordings(describe_recording, [path])
     assert capsys.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize("n_jobs", [None, 2])
-def test_results_are_handed_on_as_they_come(n_jobs):
-    audio = [noise(n)[:, 0].astype("f4") for n in (100, 300, 0, 200, 100)]
-    table = pd.DataFrame({"audio": audio, "sample_rate": 16000})
-    X = table.iloc[[0, 1, 1, 2, 3, 1, 4]]  # as a sampler repeats rows
-    handed = {}
-
-    def into(position, samples):
-        handed[position] = len(samples)
-
-    with pytest.warns(RecordingWarning, match="1 of 7"):
-        left = map_recordings(load_waveform, X, on_error="nan", n_jobs=n_jobs, into=into)
-    assert left == [None] * 7
-    assert handed == {0: 100, 1: 300, 2: 300, 4: 200, 5: 300, 6: 100}
-    handed.clear()
-    with pytest.raises(EmptyAudioError, match="row 2"):
-        map_recordings(load_waveform, X, n_jobs=n_jobs, into=into)
-    assert handed.items() <= {0: 100, 1: 300, 2: 300, 5: 300, 4: 200, 6: 100}.items()
-    assert 3 not in handed
 
 
 def test_programming_errors_are_not_swallowed():

@@ -60,7 +60,9 @@ def array_as_bytes(array: Any, key: bytes) -> tuple[bytes, memoryview]:
     return start + _CHECKSUM.pack(zlib.crc32(content, zlib.crc32(start))), content
 
 
-def read_array(file: BinaryIO, size: int, key: bytes) -> np.ndarray | None:
+def read_array(
+    file: BinaryIO, size: int, key: bytes, out: np.ndarray | None = None
+) -> np.ndarray | None:
     """Return the array in a file, or None unless every byte is as it was written.
 
     Parameters
@@ -71,11 +73,13 @@ def read_array(file: BinaryIO, size: int, key: bytes) -> np.ndarray | None:
         Bytes in it.
     key : bytes of length 32
         As it was written with.
+    out : ndarray, optional
+        C-contiguous; takes the array up, if that has the same shape and type.
 
     Returns
     -------
     ndarray or None
-        New, writeable.
+        `out`, else a new, writeable one.
     """
     header = file.read(_HEADER.size)
     if len(header) < _HEADER.size:
@@ -91,10 +95,13 @@ def read_array(file: BinaryIO, size: int, key: bytes) -> np.ndarray | None:
     # Compared before anything is allocated: a damaged shape must not ask for all the memory.
     if size != _HEADER.size + math.prod(shape) * dtype.itemsize:
         return None
-    values = np.empty(math.prod(shape), dtype)
-    content = values.view(np.uint8).data
+    if out is None:
+        out = np.empty(shape, dtype)
+    elif (out.shape, out.dtype) != (shape, dtype):
+        return None
+    content = out.reshape(-1).view(np.uint8).data
     if file.readinto(content) != len(content):  # type: ignore[attr-defined]
         return None
     if zlib.crc32(content, zlib.crc32(header[: -_CHECKSUM.size])) != checksum:
         return None
-    return values.reshape(shape)
+    return out

@@ -39,7 +39,7 @@ class FileMemo:
             Its present state.
         """
         state, value = self._known.get(path, (None, None))
-        return value if state == _state(facts) else None
+        return value if state == file_state(facts) else None
 
     def put(self, path: str, facts: os.stat_result, value: Any) -> None:
         """Remember a value, unless the file has changed just now.
@@ -58,8 +58,15 @@ class FileMemo:
         with self._lock:
             while len(self._known) >= self._size and path not in self._known:
                 del self._known[next(iter(self._known))]
-            self._known[path] = _state(facts), value
+            self._known[path] = file_state(facts), value
 
 
-def _state(facts: os.stat_result) -> tuple[int, ...]:
+def file_state(facts: os.stat_result) -> tuple[int, ...]:
+    """Return what of a file's facts changes whenever its content does.
+
+    Parameters
+    ----------
+    facts : os.stat_result
+        What :func:`os.stat` says.
+    """
     return (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)

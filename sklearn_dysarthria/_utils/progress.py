@@ -14,7 +14,7 @@ from sklearn_dysarthria._utils.shared_results import ResultFiles, pack
 from sklearn_dysarthria._utils.workers import (
     limited_threads,
     one_by_one,
-    processes_are_here,
+    processes_open_our_files,
     threads_per_worker,
     works_alone,
 )
@@ -46,7 +46,7 @@ def _chunks(items: Sequence[Any], workers: int) -> Iterator[Sequence[Any]]:
     """Cut the items into tasks: large ones first, single items last, so that all end together."""
     start = 0
     while start < len(items):
-        size = (len(items) - start) // (4 * workers)
+        size = (len(items) - start) // (2 * workers)
         stop = start + min(max(size, 1), _LARGEST_CHUNK)
         yield items[start:stop]
         start = stop
@@ -73,12 +73,11 @@ def _results_of_workers(
     *,
     n_jobs: int | None,
     prefer: str | None,
-    copy: bool,
 ) -> Generator[Any]:
     """Yield the results in order; closed early, finish what is under way and start nothing new."""
     workers = effective_n_jobs(n_jobs)
     threads = threads_per_worker(prefer, workers)
-    files = ResultFiles() if ResultFiles.is_possible and processes_are_here(prefer) else None
+    files = ResultFiles() if processes_open_our_files(prefer) else None
     lent: deque[int] = deque()
     ending = Event()
 
@@ -100,8 +99,7 @@ def _results_of_workers(
                 if files is None:
                     yield from answer
                 else:
-                    with files.unpack(lent.popleft(), answer, copy=copy) as results:
-                        yield from results
+                    yield from files.unpack(lent.popleft(), answer)
         finally:
             # Closing joblib's generator instead would make it complain about results nobody reads.
             # Ctrl-C in a terminal reaches the workers too, so that their interrupts come up here.
@@ -141,8 +139,7 @@ def parallel_map(
         Ends the work early, soon after a result for which it is true.
     take : callable, optional
         Called here with position and result, in order, as soon as the result is there; what it
-        returns is kept instead, so that large results need not all be held.  Arrays in the result
-        keep their values during the call only.
+        returns is kept instead, so that large results need not all be held.
     prefer : {"processes", "threads"}, optional
         As for :class:`joblib.Parallel`; a backend that the user has chosen comes first.
 
@@ -156,9 +153,7 @@ def parallel_map(
     if works_alone(n_jobs):
         results = (function(item) for item in items)
     else:
-        results = _results_of_workers(
-            function, items, n_jobs=n_jobs, prefer=prefer, copy=take is None
-        )
+        results = _results_of_workers(function, items, n_jobs=n_jobs, prefer=prefer)
     with closing(results), _bar(len(items), desc, verbose) as advance:
         for result in results:
             ends = until is not None and until(result)

@@ -11,8 +11,6 @@ import mmap
 import os
 import pickle
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 _ALIGNMENT = 64
@@ -65,11 +63,9 @@ class ResultFiles:
     """Files in memory that go back and forth between this process and its workers.
 
     As many are made as are under way at a time; a file that has been read is used again, which
-    spares the kernel from finding fresh memory.
+    spares the kernel from finding fresh memory.  For where
+    :func:`~sklearn_dysarthria._utils.workers.processes_open_our_files`.
     """
-
-    is_possible = hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd")
-    """Whether this system has such files, and other processes can open them (Linux)."""
 
     def __init__(self) -> None:
         self._all: list[int] = []
@@ -88,34 +84,31 @@ class ResultFiles:
         """Return the name by which other processes find the file."""
         return f"/proc/{os.getpid()}/fd/{number}"
 
-    @contextmanager
-    def unpack(self, number: int, packed: Any, *, copy: bool) -> Iterator[Any]:
-        """Yield the object that a worker has packed.
+    def unpack(self, number: int, packed: Any) -> Any:
+        """Return the object that a worker has packed.
 
         Parameters
         ----------
         number : int
-            The file that was lent; it is free again when the block ends.
+            The file that was lent; it is free again afterwards.
         packed : Parcel or object
             What :func:`pack` has returned.
-        copy : bool
-            False gives arrays that hold their values inside the block only.
         """
-        yield self._unpacked(number, packed, copy) if isinstance(packed, Parcel) else packed
+        unpacked = self._unpacked(number, packed) if isinstance(packed, Parcel) else packed
         self._free.append(number)
+        return unpacked
 
     @staticmethod
-    def _unpacked(number: int, parcel: Parcel, copy: bool) -> Any:
+    def _unpacked(number: int, parcel: Parcel) -> Any:
         total = sum(map(_padded, parcel.lengths))
         memory = memoryview(mmap.mmap(number, total, flags=_MAPPED_AT_ONCE) if total else b"")
-        views, start = [], 0
+        buffers, start = [], 0
         for length in parcel.lengths:
-            view = memory[start : start + length]
-            views.append(bytearray(view) if copy else view)
+            buffers.append(bytearray(memory[start : start + length]))
             start += _padded(length)
-        return pickle.loads(parcel.pickled, buffers=views)
+        return pickle.loads(parcel.pickled, buffers=buffers)
 
     def close(self) -> None:
-        """Give the memory back, as far as nobody looks at it any more."""
+        """Give the memory back."""
         while self._all:
             os.close(self._all.pop())

@@ -201,24 +201,28 @@ class ArrayStore:
         self.max_bytes = max_bytes
         self._swept = False
 
-    def get(self, key: str) -> np.ndarray | None:
+    def get(self, key: str, out: np.ndarray | None = None) -> np.ndarray | None:
         """Return the array of a key, or None when there is no sound entry.
 
         Parameters
         ----------
         key : str
             Hexadecimal SHA-256, see :func:`entry_key`.
+        out : ndarray, optional
+            C-contiguous, where the array is read to.  An entry of another shape or type counts as
+            damaged.
 
         Returns
         -------
         ndarray or None
-            The caller's own, to be changed at will.  A damaged entry is deleted.
+            The caller's own, to be changed at will; `out` if it was given, which holds anything
+            where there is no sound entry.  A damaged entry is deleted.
         """
         path = self._path(key)
         try:
             with open(path, "rb") as file:
                 facts = os.fstat(file.fileno())
-                array = read_array(file, facts.st_size, bytes.fromhex(key))
+                array = read_array(file, facts.st_size, bytes.fromhex(key), out)
         except OSError:
             return None
         with contextlib.suppress(OSError):  # a folder that may only be read is used all the same

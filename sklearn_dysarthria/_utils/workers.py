@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import AbstractContextManager
 from functools import lru_cache
@@ -16,6 +17,9 @@ from joblib.parallel import (
     get_active_backend,
 )
 from threadpoolctl import ThreadpoolController
+
+HAS_MEMORY_FILES = hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd")
+"""Whether there are files in memory only, and other processes can open them (Linux)."""
 
 # Compared by type: Ray's backend derives from the multiprocessing one and is anywhere.
 _PROCESSES_HERE = (LokyBackend, MultiprocessingBackend)
@@ -44,9 +48,14 @@ def works_alone(n_jobs: int | None) -> bool:
     return type(backend) in _JOBLIBS_OWN and effective_n_jobs(n_jobs) == 1
 
 
-def processes_are_here(prefer: str | None) -> bool:
-    """Tell whether joblib would work in other processes of this computer."""
-    return type(get_active_backend(prefer)[0]) in _PROCESSES_HERE
+def works_in_this_process(n_jobs: int | None) -> bool:
+    """Tell whether all the work is done in this process, in whichever thread."""
+    return works_alone(n_jobs) or type(get_active_backend()[0]) is ThreadingBackend
+
+
+def processes_open_our_files(prefer: str | None = None) -> bool:
+    """Tell whether joblib would work in other processes that can open what this one has open."""
+    return HAS_MEMORY_FILES and type(get_active_backend(prefer)[0]) in _PROCESSES_HERE
 
 
 def one_by_one(prefer: str | None = None) -> str:

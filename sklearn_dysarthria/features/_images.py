@@ -13,11 +13,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_dysarthria._recording_cache import CachedFunction
 from sklearn_dysarthria._utils.estimators import NoOutputContainer, RecordingTransformer
-from sklearn_dysarthria._utils.memory_maps import new_rows
 from sklearn_dysarthria.exceptions import MissingColumnError
 from sklearn_dysarthria.features._bands import band_of, check_freq_ranges, warn_about_empty_bands
 from sklearn_dysarthria.preprocessing import EnergyVAD
-from sklearn_dysarthria.recordings import as_table, load_waveform, map_recordings
+from sklearn_dysarthria.recordings import as_table, load_waveform, map_recordings_to_array
 
 CHANNELS = ("static", "delta", "delta2")
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
@@ -241,19 +240,16 @@ class LogMelDeltaImages(  # type: ignore[call-arg]
         table = as_table(X)
         self._validate_params()
         self._check_parameters(table)
-        images = new_rows(
-            self.mmap_folder, (len(table), *self._image_shape()), np.float32, missing=np.nan
-        )
-        map_recordings(
+        return map_recordings_to_array(
             CachedFunction(self._image, self.cache, self._cache_parameters),
             table,
+            self._image_shape(),
+            folder=self.mmap_folder,
             on_error=self.on_error,
             n_jobs=self.n_jobs,
             verbose=self.verbose,
             desc="images",
-            into=images.put,
         )
-        return images.finish()
 
     def _edges(self) -> tuple[Any, Any]:
         if isinstance(self.image_size, Integral):
@@ -320,7 +316,7 @@ class LogMelDeltaImages(  # type: ignore[call-arg]
             "shape": self._image_shape(),
         }
 
-    def _image(self, row: Any) -> np.ndarray:
+    def _image(self, row: Any, out: np.ndarray | None = None) -> np.ndarray:
         # torch is imported with the recipe, so that building a pipeline stays instant.
         from sklearn_dysarthria.features._spectrogram import image_recipe
 
@@ -338,7 +334,7 @@ class LogMelDeltaImages(  # type: ignore[call-arg]
         )
         load = load_waveform if self.vad is None else self.vad.voiced_waveform
         waveform = load(row, self.sample_rate, min_duration=self.n_fft / self.sample_rate)
-        return _normalized(recipe.image(waveform), self.normalize)
+        return _normalized(recipe.image(waveform, out), self.normalize)
 
 
 def _normalized(image: np.ndarray, how: str | None) -> np.ndarray:

@@ -11,7 +11,8 @@ from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dysarthria._utils.estimators import NoOutputContainer
-from sklearn_dysarthria._utils.memory_maps import chunks, new_rows
+from sklearn_dysarthria._utils.memory_maps import chunks
+from sklearn_dysarthria._utils.rows import new_rows
 from sklearn_dysarthria.recordings import as_table
 
 
@@ -22,7 +23,7 @@ def _side_by_side(images: Any, context: Any, mmap_folder: Any) -> np.ndarray:
     if context.ndim != 2:
         raise ValueError(f"context yields an array of shape {context.shape}, not a row each.")
     layout = [("image", "f4", images.shape[1:]), ("context", "f4", context.shape[1:])]
-    out = new_rows(mmap_folder, (len(images),), layout, missing=np.nan)
+    out = new_rows(mmap_folder, (len(images),), layout)
     both = np.empty((), dtype=layout)
     for part in chunks(images):
         for row in range(*part.indices(len(images))):

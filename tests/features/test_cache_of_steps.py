@@ -67,12 +67,12 @@ def computed(folder):
 
 
 class LoggedImages(LogMelDeltaImages):
-    def _image(self, row):
+    def _image(self, row, out=None):
         path = Path(row["audio"])
         with open(path.parent.parent / "computed", "a") as file:
             file.write(path.name + "\n")
         time.sleep(0.02)  # long enough that two processes want the same recording
-        return super()._image(row)
+        return super()._image(row, out)
 
 
 def flat(X):
