@@ -26,8 +26,10 @@ def dask_backend(client: Client | None = None, **options: Any) -> DaskDistribute
     client : distributed.Client, optional
         Connection to the cluster; by default the current one.
     **options
-        For :class:`distributed.Client.submit`, such as ``priority`` or ``resources``; and
-        ``wait_for_workers_timeout``, in seconds.
+        For :meth:`distributed.Client.submit`, such as ``priority``, ``workers`` or ``resources``;
+        and ``wait_for_workers_timeout``, in seconds.  Work that a task hands on, as a search inside
+        a cross-validation does, has them too, except ``resources``: a task keeps its own until it
+        ends, so that what it waits for could wait for them forever.
 
     Returns
     -------
@@ -68,10 +70,14 @@ def dask_backend(client: Client | None = None, **options: Any) -> DaskDistribute
 class _OutlivingBackend(DaskDistributedBackend):
     def __init__(self, client: Client | None = None, **options: Any) -> None:
         super().__init__(client=client, **options)
-        self.client: Any = _KeepingClient(self.client)
+        self.handed_on = {
+            **{name: value for name, value in self.submit_kwargs.items() if name != "resources"},
+            "wait_for_workers_timeout": self.wait_for_workers_timeout,
+        }
+        self.client: Any = _KeepingClient(self.client, self.handed_on)
 
     def get_nested_backend(self) -> tuple[DaskDistributedBackend, int]:
-        return _OutlivingBackend(client=self.client.connection), -1
+        return _OutlivingBackend(client=self.client.connection, **self.handed_on), -1
 
     def submit(
         self, func: Any, callback: Callable[[Any], Any] | None = None
@@ -91,8 +97,9 @@ class _OutlivingBackend(DaskDistributedBackend):
 class _KeepingClient:
     """A client as joblib uses it, except that nothing lives in the memory of a worker alone."""
 
-    def __init__(self, connection: Client) -> None:
+    def __init__(self, connection: Client, handed_on: dict[str, Any]) -> None:
         self.connection = connection
+        self.handed_on = handed_on
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.connection, name)
@@ -114,13 +121,16 @@ class _KeepingClient:
         import dask
 
         key = f"{type(value).__name__}-{uuid4().hex}"
+        priority = self.handed_on.get("priority", 0)  # or tasks that need the value would wait
         # The warning about large tasks recommends what loses the value.
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 PiB"}):
-            return self.connection.submit(_itself, value, key=key)
+            return self.connection.submit(_itself, value, key=key, priority=priority)
 
     def submit(self, function: Any, *, tasks: Any, **options: Any) -> Future:
         """Have parallel work inside the tasks outlive workers too."""
-        tasks = [(partial(_in_task, call), args, kwargs) for call, args, kwargs in tasks]
+        tasks = [
+            (partial(_in_task, call, self.handed_on), args, kwargs) for call, args, kwargs in tasks
+        ]
         return self.connection.submit(function, tasks=tasks, **options)
 
 
@@ -128,6 +138,8 @@ def _itself(value: Any) -> Any:
     return value
 
 
-def _in_task(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    with parallel_config(backend=dask_backend()):
+def _in_task(
+    call: Callable[..., Any], options: dict[str, Any], /, *args: Any, **kwargs: Any
+) -> Any:
+    with parallel_config(backend=dask_backend(**options)):
         return call(*args, **kwargs)

@@ -113,6 +113,7 @@ def _note_extractions(path):
 
     @functools.wraps(original)
     def noting(*args, **kwargs):
+        time.sleep(0.03)  # long enough for the others to come for the same recording
         return _note_process(original(*args, **kwargs), path)
 
     EGeMAPSFeatures._features = noting
@@ -141,9 +142,7 @@ def test_search_gives_serial_scores_and_shares_the_cache(client, tmp_path):
     client.run(_stop_noting)
     workers = {str(process) for process in client.run(os.getpid).values()}
     assert workers <= set(_lines(fits))
-    # Two workers may come to a recording at the same moment; without the cache there would be one
-    # extraction per recording and fit.
-    assert len(X) <= len(first) < 2 * len(X)
+    assert len(first) == len(X)  # also where both workers come to a recording at the same moment
     assert second == first
     serial = _svm_search(tmp_path / "own").fit(X, y)
     np.testing.assert_array_equal(_fold_scores(search), _fold_scores(serial))
@@ -218,6 +217,41 @@ def test_parallel_work_inside_a_task_goes_through_the_same_backend(client):
         assert joblib.Parallel()([joblib.delayed(_active_backend)()]) == [type(backend).__name__]
 
 
+def _processes_of_nested_work(_):
+    return set(joblib.Parallel()(joblib.delayed(_process_of_item)(i) for i in range(4)))
+
+
+@pytest.mark.timeout(60)
+def test_work_inside_a_task_has_the_options_too(client):
+    addresses = list(client.run(os.getpid))
+    for address in addresses:
+        with joblib.parallel_config(backend=dask_backend(client, workers=[address])):
+            seen = joblib.Parallel()(joblib.delayed(_processes_of_nested_work)(i) for i in range(2))
+        assert seen == [set(client.run(os.getpid, workers=[address]).values())] * 2
+
+
+@pytest.mark.timeout(60)
+def test_work_inside_a_task_does_not_wait_for_the_resources_of_the_task(client):
+    async def give(dask_worker):
+        await dask_worker.set_resources(GPU=1)
+
+    client.run(give)
+    with joblib.parallel_config(backend=dask_backend(client, resources={"GPU": 1})):
+        seen = joblib.Parallel()(joblib.delayed(_processes_of_nested_work)(i) for i in range(4))
+    assert set().union(*seen) <= set(client.run(os.getpid).values())
+
+
+def test_priority_counts_for_arguments_too(client):
+    numbers = np.ones(1000)
+    others = [client.submit(time.sleep, 0.1, key=f"other{i}") for i in range(60)]
+    time.sleep(0.2)  # what is submitted within 0.1 s counts as simultaneous
+    with joblib.parallel_config(backend=dask_backend(client, priority=1)):
+        assert joblib.Parallel()([joblib.delayed(np.sum)(numbers)]) == [1000]
+    waiting = sum(not other.done() for other in others)
+    client.cancel(others)
+    assert waiting > 30
+
+
 def test_without_a_client():
     with pytest.raises(ValueError, match="create a Dask Client"):
         dask_backend()
@@ -252,11 +286,14 @@ def test_search_outlives_a_worker(client, tmp_path):
     X, y = _recordings(48, 4)
     folds = StratifiedPatientKFold(10, random_state=0)
     before = set(client.run(os.getpid).values())
-    search = _svm_search(tmp_path / "cache", _dying(tmp_path, call=12), cv=folds)
+    search = _svm_search(tmp_path / "shared", _dying(tmp_path, call=12), cv=folds)
     with joblib.parallel_config(backend=dask_backend(client)):
         search.fit(X, y)
-    assert int((tmp_path / "dead").read_text()) in before
-    serial = _svm_search(tmp_path / "cache", FunctionTransformer(), cv=folds).fit(X, y)
+    dead = int((tmp_path / "dead").read_text())
+    assert dead in before
+    assert dead not in client.run(os.getpid).values()
+    serial = _svm_search(tmp_path / "own", FunctionTransformer(), cv=folds).fit(X, y)
+    assert len(np.unique(_fold_scores(serial))) > 2  # so that wrong scores would show
     np.testing.assert_array_equal(_fold_scores(search), _fold_scores(serial))
 
 
