@@ -2,16 +2,19 @@
 
     OMP_NUM_THREADS=1 python benchmarks/speed/cores.py [synthetic|minsk2020]
 
-Target: ``n_jobs=2`` is at least 1.8 times as fast as ``n_jobs=1`` once its workers run, for
-images and for openSMILE features, with the same numbers.  Starting the workers (new processes that
-import the package) happens once, and is told apart: the first call in a new pool.
+Target: ``n_jobs=2`` is at least 1.8 times as fast as ``n_jobs=1`` once its workers run, with the
+same numbers.  One job works for about 2 s, on recordings that are repeated as often as that
+takes.  Starting the workers (new processes that import the package) happens once, and is told
+apart: the first call in a new pool.
 
 What the machine can give at all is measured in the same rounds: two processes that were forked
-beforehand, each doing half of the recordings and returning nothing.
+beforehand, each doing half of the recordings and returning nothing.  Where these stay below the
+target, so must ``n_jobs=2``.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 import tempfile
 import time
@@ -21,7 +24,7 @@ from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
-from side_by_side import in_turns, keep, ratio, table  # isort: skip  (pins the threads)
+from side_by_side import in_turns, keep, ratio, table, verdict  # isort: skip  (pins the threads)
 
 import numpy as np
 import pandas as pd
@@ -35,8 +38,7 @@ from sklearn_dysarthria import (
     make_dysarthric_speech,
 )
 
-REPEATS = {"images": 4, "openSMILE": 0.125, "voice activity": 6}
-"""How often each of 128 recordings is used: a round of about a second with one job."""
+TARGET, SECONDS = 1.8, 2.0
 TRANSFORMERS: dict[str, Callable[..., Any]] = {
     "images": LogMelDeltaImages,
     "openSMILE": EGeMAPSFeatures,
@@ -53,6 +55,23 @@ def recordings(corpus: str, folder: str) -> pd.DataFrame:
             n_patients=64, duration=(4, 8), sample_rate=44100, folder=folder, random_state=0
         )
     return X.iloc[:128]
+
+
+def enough(make: Callable[..., Any], X: pd.DataFrame) -> pd.DataFrame:
+    """Repeat recordings, or leave some out, until they keep one job busy for long enough."""
+    n = 16
+    while True:
+        # A new index: copies under one label would be computed once.
+        repeated = X.iloc[np.arange(n) % len(X)].reset_index(drop=True)
+        transformer = make(n_jobs=1).fit(repeated)
+        if n == 16:
+            transformer.transform(repeated)  # warm
+        start = time.perf_counter()
+        transformer.transform(repeated)
+        took = time.perf_counter() - start
+        if took >= SECONDS:
+            return repeated
+        n = 2 * math.ceil(1.2 * n * SECONDS / took / 2)  # two equal halves
 
 
 def _work(transform: Callable[[], Any], orders: Any, reports: Any) -> None:
@@ -98,9 +117,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         all_of_them = recordings(corpus, folder)
         for name, make in TRANSFORMERS.items():
-            n = int(len(all_of_them) * REPEATS[name])
-            # A new index: copies under one label would be computed once.
-            X = all_of_them.iloc[np.arange(n) % len(all_of_them)].reset_index(drop=True)
+            X = enough(make, all_of_them)
             one, two = make(n_jobs=1).fit(X), make(n_jobs=2).fit(X)
             expected = one.transform(X)
             get_reusable_executor().shutdown(wait=True)
@@ -117,21 +134,25 @@ def main() -> None:
                     rounds=5,
                 )
             steady = float(seconds["two"].median())
+            found = ratio(seconds, "one", "two")
             rows.append(
                 (
                     name,
-                    n,
-                    f"{1e3 * seconds['one'].median() / n:.2f} ms",
-                    f"**{ratio(seconds, 'one', 'two'):.2f}×**",
+                    len(X),
+                    f"{1e3 * seconds['one'].median() / len(X):.2f} ms",
+                    f"{seconds['one'].median():.1f} s",
+                    f"**{found:.2f}×**",
+                    verdict(f"at least {TARGET}×", found >= TARGET),
                     f"{ratio(seconds, 'one', 'forked'):.2f}×",
                     f"{first - steady:.1f} s",
                 )
             )
-    columns = ["", "recordings", "one job, each", "`n_jobs=2`", "two bare processes"]
+    columns = ["", "recordings", "one job, each", "one job, all", "`n_jobs=2`", "target"]
+    columns.append("two bare processes")
     text = table([*columns, "start of the workers, once"], rows)
     keep(
         f"cores_{corpus}",
-        'Two jobs against one (target 1.8×), the same numbers.  "Two bare processes" is what this '
+        'Two jobs against one, the same numbers.  "Two bare processes" is what this '
         f"machine gives to two halves of the work without any exchange.\n\n{text}",
     )
 

@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from sklearn_dysarthria import HyperAlexNetClassifier, LogMelDeltaImages, fetch_minsk2020_als
 from sklearn_dysarthria.classifiers._frozen import FrozenPart
-from sklearn_dysarthria.classifiers._net import torch_seed
+from sklearn_dysarthria.classifiers._generators import torch_seed
 from sklearn_dysarthria.nn import HyperAlexNetModule
 
 EPOCHS, BATCH, SEED = 30, 16, 0

@@ -81,6 +81,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
+def verdict(target: str, met: bool) -> str:
+    """Say whether a target was reached."""
+    return f"{target}: {'met' if met else 'missed'}"
+
+
 def keep(name: str, text: str, *, packages: Sequence[str] = PACKAGES) -> None:
     """Print a result, and write it with the command, the machine and the versions.
 
