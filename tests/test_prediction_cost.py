@@ -7,20 +7,30 @@ import sys
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.svm import SVC
 from skorch import NeuralNet
 
 from sklearn_dysarthria import (
+    HierarchicalClassifier,
     HyperAlexNetClassifier,
     PatientVotingClassifier,
+    RecordingOverSampler,
+    ResampledClassifier,
+    SeedEnsembleClassifier,
+    SkipFailedRows,
     hyper_alexnet_pipeline,
     make_dysarthric_speech,
 )
+from sklearn_dysarthria._utils.decisions import decision_from_probabilities
 from sklearn_dysarthria.classifiers._net_state import pack, unpack
+from sklearn_dysarthria.nn import HyperAlexNetModule
 
 NEEDLESS = ["matplotlib", "librosa", "opensmile", "openpyxl", "imblearn", "pytest", "numba"]
 NEEDLESS += [
@@ -68,16 +78,117 @@ def test_predict_imports_what_predictions_need():
     assert done.stdout.split("\n")[:2] == ["[]", "[]"]
 
 
+class Contrary(HyperAlexNetClassifier):
+    """Decides otherwise than its probabilities say."""
+
+    def predict(self, X):
+        answers = super().predict(X)
+        return np.where(answers == self.classes_[0], self.classes_[1], self.classes_[0])
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """Networks that ran, once for each forward pass."""
+    seen = []
+    forward = HyperAlexNetModule.forward
+
+    def counting(self, *args, **kwargs):
+        seen.append(id(self))
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(HyperAlexNetModule, "forward", counting)
+    return seen
+
+
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_patients"])
-def test_the_network_is_asked_once(model, speech, method):
-    passes = []
-    network = model.estimator_[-1].net_.module_
-    hook = network.register_forward_hook(lambda *_: passes.append(1))
-    try:
-        getattr(model, method)(speech[0].iloc[[0]])
-    finally:
-        hook.remove()
-    assert passes == [1]
+def test_the_network_is_asked_once(model, speech, method, passes):
+    getattr(model, method)(speech[0].iloc[[0]])
+    assert len(passes) == 1
+
+
+def small(**options):
+    return HyperAlexNetClassifier(
+        **SMALL | {"lr": 3e-3, "max_epochs": 12, "batch_size": 8} | options
+    )
+
+
+WRAPPED = {
+    "resampled": (lambda: ResampledClassifier(RecordingOverSampler(), small()), 1),
+    "skipping": (lambda: SkipFailedRows(small(loss="corn")), 1),
+    "ensemble": (lambda: SeedEnsembleClassifier(small(), 3, random_state=0), 3),
+    "hierarchical": (lambda: HierarchicalClassifier(small(), small(loss="coral"), healthy=4), 2),
+    "one-grade": (lambda: HierarchicalClassifier(small(), healthy=4), 2),
+    "nested": (
+        lambda: SkipFailedRows(
+            SeedEnsembleClassifier(
+                HierarchicalClassifier(
+                    Pipeline([("same", "passthrough"), ("classify", small())]), healthy=4
+                ),
+                2,
+                random_state=0,
+            )
+        ),
+        4,
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def images(speech):
+    X = pd.concat([speech[0]] * 2, ignore_index=True)
+    grades = np.arange(len(X)) % 4 + 1
+    pixels = np.random.default_rng(0).normal(size=(len(X), 3, 32, 32)).astype("float32")
+    for image, grade in zip(pixels, grades, strict=True):
+        image[:, 8 * (grade - 1) : 8 * grade] += 2
+    # Each recording is a patient: a vote is then what the model predicts.
+    return X.assign(patient=[f"P{i}" for i in range(len(X))]), grades, pixels
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+@pytest.mark.parametrize("voting", ["soft", "hard"])
+def test_wrapped_networks_are_asked_once_and_answer_alike(name, voting, images, passes):
+    X, grades, pixels = images
+    make, n_networks = WRAPPED[name]
+    to_pixels = FunctionTransformer(lambda table: pixels[table.index])
+    pipeline = Pipeline([("images", to_pixels), ("classify", make())])
+    voted = PatientVotingClassifier(pipeline, voting=voting).fit(X, grades)
+    passes.clear()
+    recordings = X.iloc[:8]
+    answers = voted.predict(recordings)
+    assert len(passes) == n_networks
+    inner = voted.estimator_[-1]
+    expected = inner.predict(pixels[:8])
+    np.testing.assert_array_equal(answers, expected)
+    assert len(np.unique(expected)) > 1
+    decision = decision_from_probabilities(voted.estimator_)
+    np.testing.assert_array_equal(decision(inner.predict_proba(pixels[:8])), expected)
+
+
+def test_members_that_vote_are_asked_once(images, passes):
+    _, grades, pixels = images
+    model = SeedEnsembleClassifier(small(), 3, voting="hard", random_state=0).fit(pixels, grades)
+    passes.clear()
+    model.predict(pixels[:8])
+    assert len(passes) == 3
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: SkipFailedRows(Contrary(**SMALL)),
+        lambda: SkipFailedRows(FixedThresholdClassifier(small(), threshold=0.1)),
+        lambda: SkipFailedRows(SVC(probability=True)),
+        lambda: SeedEnsembleClassifier(small(), 2, voting="hard"),
+        lambda: HierarchicalClassifier(small(), Contrary(**SMALL), healthy=2),
+        lambda: HierarchicalClassifier(small(), healthy=2, threshold=0),
+    ],
+)
+def test_whose_probabilities_do_not_decide(make):
+    model = make()  # only the attributes of a fit are looked at
+    for name in ("estimator", "detector", "grader"):
+        if hasattr(model, name):
+            setattr(model, f"{name}_", getattr(model, name) or model.detector)
+    assert decision_from_probabilities(model) is None
 
 
 def test_a_single_row_starts_no_workers(model, speech, monkeypatch):
@@ -97,14 +208,6 @@ def test_votes_are_what_the_classifier_predicts(model, speech):
     np.testing.assert_allclose(
         model.predict_proba(alone), model.estimator_.predict_proba(alone), atol=1e-6
     )
-
-
-class Contrary(HyperAlexNetClassifier):
-    """Decides otherwise than its probabilities say."""
-
-    def predict(self, X):
-        answers = super().predict(X)
-        return np.where(answers == self.classes_[0], self.classes_[1], self.classes_[0])
 
 
 def test_a_subclass_with_its_own_predict_is_asked(model, speech):

@@ -88,28 +88,55 @@ def decide(rule: DecisionRule | None, scores: np.ndarray, classes: np.ndarray) -
     return winners(scores, scores) if rule is None else rule.decide(scores, classes)
 
 
-def decides_by_its_probabilities(model: Any) -> bool:
-    """Tell whether ``model.predict(X)`` is what ``model._from_probabilities`` makes of them.
+Decision = Callable[[np.ndarray], np.ndarray]
+"""From probabilities of shape (n_samples, n_classes), none of them NaN, to labels."""
+
+
+def decision_from_probabilities(model: Any) -> Decision | None:
+    """Return what makes the labels of ``model.predict(X)`` out of ``model.predict_proba(X)``.
 
     Whoever needs classes and probabilities then asks a network only once.
 
     Parameters
     ----------
     model : estimator
-        A fitted classifier.
+        A fitted classifier; a Pipeline or a search answers as the model inside does.
 
     Returns
     -------
-    bool
-        True where one class defines ``predict``, ``predict_proba`` and ``_from_probabilities``: a
-        subclass that has only some of them anew may answer something else.
+    callable or None
+        ``model._from_probabilities`` where one class defines it beside ``predict`` and
+        ``predict_proba``: a subclass that has only some of them anew may answer something else.
+        None where the classes are not known to follow from the probabilities.
+
+    Notes
+    -----
+    Models that decide so only with some parameters, or around some models, tell by a method
+    ``_decides_by_probabilities``.
     """
+    if hasattr(model, "steps") or hasattr(model, "best_estimator_"):
+        if not answers_through_its_parts(model):
+            return None
+        inner = model.steps[-1][1] if hasattr(model, "steps") else model.best_estimator_
+        return decision_from_probabilities(inner)
     names = {"predict", "predict_proba", "_from_probabilities"}
     for owner in type(model).__mro__:
         defined = names & vars(owner).keys()
         if defined:
-            return defined == names
-    return False
+            if defined != names:
+                return None
+            depends = getattr(model, "_decides_by_probabilities", None)
+            return model._from_probabilities if depends is None or depends() else None
+    return None
+
+
+def answers_through_its_parts(estimator: Any) -> bool:
+    """Tell whether a Pipeline or search answers as its library wrote it, not as a subclass does."""
+    for method in ("predict", "predict_proba", "decision_function"):
+        author = next((kind for kind in type(estimator).__mro__ if method in vars(kind)), None)
+        if author and author.__module__.partition(".")[0] not in ("sklearn", "imblearn"):
+            return False
+    return True
 
 
 def at_least(values: np.ndarray, bound: float) -> np.ndarray:

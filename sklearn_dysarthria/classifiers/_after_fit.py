@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import chain
 
 import pandas as pd
 import torch
@@ -25,7 +26,8 @@ def all_finite(tensors: Iterable[torch.Tensor]) -> bool:
 
 def refuse_divergence(net: NeuralNetClassifier) -> None:
     """Raise if training ended with weights that are no numbers."""
-    if all_finite(net.module_.state_dict().values()):
+    learned = (weight for weight in net.module_.parameters() if weight.requires_grad)
+    if all_finite(chain(learned, net.module_.buffers())):
         return
     losses = net.history[:, "train_loss"]
     epoch = next((n for n, loss in enumerate(losses, 1) if not math.isfinite(loss)), len(losses))

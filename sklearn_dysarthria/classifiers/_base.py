@@ -33,6 +33,7 @@ from sklearn_dysarthria.classifiers._failed_rows import (
     warn_left_out,
 )
 from sklearn_dysarthria.classifiers._frozen_rows import SkipFrozen, early_stopping
+from sklearn_dysarthria.classifiers._generators import torch_seed
 from sklearn_dysarthria.classifiers._inner_split import hold_out_patients
 from sklearn_dysarthria.classifiers._labels import check_labels, check_patients
 from sklearn_dysarthria.classifiers._net import (
@@ -42,7 +43,6 @@ from sklearn_dysarthria.classifiers._net import (
     check_views,
     keep_batch,
     resolve_device,
-    torch_seed,
 )
 from sklearn_dysarthria.classifiers._objectives import LOSSES, Objective, criterion_for
 from sklearn_dysarthria.classifiers._optimizers import OPTIMIZERS, optimizer_arguments

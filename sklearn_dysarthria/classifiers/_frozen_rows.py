@@ -20,7 +20,12 @@ from torch import Tensor, nn
 from sklearn_dysarthria._utils.memory_maps import drop_pages
 from sklearn_dysarthria._utils.store import open_store
 from sklearn_dysarthria.classifiers._frozen import FrozenPart, FrozenState
-from sklearn_dysarthria.classifiers._net import Rows, TrainingNet, resolve_autocast
+from sklearn_dysarthria.classifiers._net import (
+    CheckedInputs,
+    Rows,
+    TrainingNet,
+    resolve_autocast,
+)
 from sklearn_dysarthria.nn import Backbone
 
 LARGEST_RATIO = 2.0
@@ -111,14 +116,34 @@ class FrozenRows(Rows):
         if not self.state.still_holds():
             return super().__getitems__(positions)
         rows = self.indices[positions]
-        inputs = {
-            name: torch.from_numpy(array[rows])
+        inputs = FrozenBatch(
+            (name, torch.from_numpy(array[rows]))
             for name, array in self.arrays.items()
             if name != "X"
-        }
+        )
         inputs["frozen_output"] = torch.from_numpy(np.asarray(self.output[self._places[positions]]))
+        inputs.rows, inputs.positions = self, positions
         drop_pages(self.output)
         return inputs, torch.from_numpy(self.labels[rows])
+
+
+class FrozenBatch(CheckedInputs):
+    """Inputs of a network with ``frozen_output``, which may have become void.
+
+    Attributes
+    ----------
+    rows : FrozenRows
+        Where they are from.
+    positions : list of int
+        Which of its rows.
+    """
+
+    rows: FrozenRows
+    positions: list[int]
+
+    def checked(self) -> dict[str, Tensor]:
+        """Return these inputs, or images if frozen stages have changed since they were fetched."""
+        return self if self.rows.state.still_holds() else self.rows.__getitems__(self.positions)[0]
 
 
 def early_stopping(patience: int, callbacks: Any) -> EarlyStopping:

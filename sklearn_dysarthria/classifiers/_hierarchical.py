@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -18,7 +19,13 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_dysarthria._utils.decisions import DecisionRule, at_least, decide, decision_rule
+from sklearn_dysarthria._utils.decisions import (
+    DecisionRule,
+    at_least,
+    decide,
+    decision_from_probabilities,
+    decision_rule,
+)
 from sklearn_dysarthria._utils.routing import groups_for_fit
 from sklearn_dysarthria.classifiers._failed_rows import refuse_failed
 from sklearn_dysarthria.classifiers._labels import check_labels, check_patients
@@ -189,26 +196,59 @@ class HierarchicalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
             A row is NaN: there is no recording to decide on.
         """
         check_is_fitted(self, "classes_")
-        ill = self._found_ill(X)
+        of_patient = self._probability_of_patient(X)
+        refuse_failed(np.isnan(of_patient), "predict")
+        # 1 - P(healthy), as `_from_probabilities` has it: both must decide alike.
+        ill = at_least(1 - (1 - of_patient), self.threshold)
         # Not np.full: a type that holds all labels, strings of any length too.
         predicted = np.repeat(self.classes_[self.classes_ == self.healthy], len(ill))
         rows = np.flatnonzero(ill)
-        if len(rows) and self.grader_ is not None:
-            predicted[rows] = self.grader_.predict(_safe_indexing(X, rows))
-        elif len(rows):
+        if not len(rows):
+            return predicted
+        if self.grader_ is None:
             predicted[rows] = self.classes_[self.classes_ != self.healthy]
+        elif self._decides_by_probabilities():
+            graded = self.grader_.predict_proba(_safe_indexing(X, rows))
+            joint = self._joint(of_patient[rows], graded)
+            failed = np.zeros(len(ill), dtype=bool)
+            failed[rows] = np.isnan(joint).any(axis=1)
+            refuse_failed(failed, "predict")
+            predicted[rows] = self._from_probabilities(joint)
+        else:
+            predicted[rows] = self.grader_.predict(_safe_indexing(X, rows))
         return predicted
 
-    def _found_ill(self, X: Any) -> np.ndarray:
-        if not hasattr(self.detector_, "predict_proba"):
-            return np.asarray(self.detector_.predict(X)) == 1
-        of_patient = self._probability_of_patient(X)
-        refuse_failed(np.isnan(of_patient), "predict")
-        return at_least(of_patient, self.threshold)
-
     def _probability_of_patient(self, X: Any) -> np.ndarray:
+        if not hasattr(self.detector_, "predict_proba"):
+            return (np.asarray(self.detector_.predict(X)) == 1).astype(np.float64)
         probabilities = np.asarray(self.detector_.predict_proba(X), dtype=np.float64)
         return probabilities[:, 1] / probabilities.sum(axis=1)
+
+    def _decides_by_probabilities(self) -> bool:
+        # Grades of probability 0, all of them alike, would not tell which one is meant.
+        if self.threshold < 1e-6 or not hasattr(self.detector_, "predict_proba"):
+            return False
+        return self.grader_ is None or decision_from_probabilities(self.grader_) is not None
+
+    def _from_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
+        is_healthy = self.classes_ == self.healthy
+        decision = None if self.grader_ is None else decision_from_probabilities(self.grader_)
+
+        def grade(graded: np.ndarray) -> np.ndarray:
+            if decision is None:  # patients have one label only
+                return np.zeros(len(graded), dtype=int)
+            return np.searchsorted(self.classes_[~is_healthy], decision(graded))
+
+        return self.classes_[_in_turn(probabilities, is_healthy, self.threshold, grade)]
+
+    def _joint(self, of_patient: np.ndarray, graded: Any) -> np.ndarray:
+        """Return P(healthy), and P(patient) · P(class | patient) for the other classes."""
+        out = np.empty((len(of_patient), len(self.classes_)))
+        healthy = self.classes_ == self.healthy
+        out[:, healthy] = 1 - of_patient[:, None]
+        graded = np.asarray(graded, dtype=np.float64)
+        out[:, ~healthy] = of_patient[:, None] * (graded / graded.sum(axis=1, keepdims=True))
+        return out
 
     @available_if(_gives_probabilities)
     def predict_proba(self, X):
@@ -226,15 +266,9 @@ class HierarchicalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
         """
         check_is_fitted(self, "classes_")
         of_patient = self._probability_of_patient(X)
-        out = np.empty((len(of_patient), len(self.classes_)))
-        healthy = self.classes_ == self.healthy
-        out[:, healthy] = 1 - of_patient[:, None]
-        if self.grader_ is None:
-            out[:, ~healthy] = of_patient[:, None]
-        else:
-            graded = np.asarray(self.grader_.predict_proba(X), dtype=np.float64)
-            graded = graded / graded.sum(axis=1, keepdims=True)
-            out[:, ~healthy] = of_patient[:, None] * graded
+        alone = np.ones((len(of_patient), 1))
+        graded = alone if self.grader_ is None else self.grader_.predict_proba(X)
+        out = self._joint(of_patient, graded)
         # No recording, no answer, whichever part noticed.
         out[np.isnan(out).any(axis=1)] = np.nan
         return out
@@ -247,15 +281,11 @@ class HierarchicalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
 
         def decide_in_turn(probabilities: np.ndarray, classes: np.ndarray) -> np.ndarray:
             is_healthy = classes == healthy
-            codes = np.repeat(np.flatnonzero(is_healthy), len(probabilities))
-            ill = at_least(1 - probabilities[:, is_healthy][:, 0], threshold)
-            graded = probabilities[np.ix_(ill, ~is_healthy)]
-            total = graded.sum(axis=1, keepdims=True)
-            # With threshold=0 the grades may be impossible, all of them alike.
-            graded = np.divide(graded, total, out=np.zeros_like(graded), where=total > 0)
-            grades = decide(graders_rule, graded, classes[~is_healthy])
-            codes[ill] = np.flatnonzero(~is_healthy)[grades]
-            return codes
+
+            def grade(graded: np.ndarray) -> np.ndarray:
+                return decide(graders_rule, graded, classes[~is_healthy])
+
+            return _in_turn(probabilities, is_healthy, threshold, grade)
 
         return DecisionRule(("healthy first", healthy, threshold, graders_rule), decide_in_turn)
 
@@ -265,6 +295,23 @@ class HierarchicalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
         tags.input_tags = inner.input_tags
         tags.non_deterministic = inner.non_deterministic
         return tags
+
+
+def _in_turn(
+    probabilities: np.ndarray,
+    is_healthy: np.ndarray,
+    threshold: float,
+    grade: Callable[[np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """Return positions of classes: healthy or not, and by `grade` which of the others."""
+    codes = np.repeat(np.flatnonzero(is_healthy), len(probabilities))
+    ill = at_least(1 - probabilities[:, is_healthy][:, 0], threshold)
+    graded = probabilities[np.ix_(ill, ~is_healthy)]
+    total = graded.sum(axis=1, keepdims=True)
+    # With threshold=0 the grades may be impossible, all of them alike.
+    graded = np.divide(graded, total, out=np.zeros_like(graded), where=total > 0)
+    codes[ill] = np.flatnonzero(~is_healthy)[grade(graded)]
+    return codes
 
 
 def _fit(model: Any, X: Any, y: np.ndarray, groups: np.ndarray | None) -> Any:

@@ -13,7 +13,6 @@ from sklearn.utils.metaestimators import available_if
 from sklearn_dysarthria.classifiers._base import Arrays
 from sklearn_dysarthria.classifiers._failed_rows import spread
 from sklearn_dysarthria.classifiers._images import ImageClassifier
-from sklearn_dysarthria.classifiers._net import kept_generator
 from sklearn_dysarthria.classifiers._shared_parameters import document_shared_parameters
 from sklearn_dysarthria.nn import HyperAlexNetModule, check_backbone_name
 
@@ -279,8 +278,8 @@ def context_spread(classifier: Any, X: Any) -> np.ndarray:
     net.module_.eval()
     if not len(rows):
         return np.full((len(usable), net.objective.n_logits), np.nan)
-    with torch.no_grad(), kept_generator():
-        for inputs, _ in net.get_iterator(rows, training=False):
+    with torch.no_grad():
+        for inputs, _ in net.batches(rows):
             logits = net.module_.logits_per_context(inputs["X"].to(net.device))
             spreads.append(logits.double().std(dim=0, correction=0).cpu().numpy())
     return spread(np.concatenate(spreads), usable)

@@ -1,10 +1,8 @@
-"""The skorch side: data by index, the training loop's hooks, seeds."""
+"""The skorch side: data by index, the training loop's hooks."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
 
@@ -12,9 +10,11 @@ import numpy as np
 import torch
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
+from skorch.utils import to_device
 from torch.utils.data import Dataset
 
 from sklearn_dysarthria._utils.memory_maps import drop_pages
+from sklearn_dysarthria.classifiers._generators import OwnGenerator
 from sklearn_dysarthria.classifiers._net_state import PackedState
 from sklearn_dysarthria.classifiers._objectives import Objective
 from sklearn_dysarthria.nn._augment import Augmentation
@@ -62,6 +62,14 @@ class Rows(Dataset):
         for array in self.arrays.values():
             drop_pages(array)
         return inputs, torch.from_numpy(self.labels[rows])
+
+
+class CheckedInputs(dict[str, torch.Tensor]):
+    """Inputs of a network that are looked at again right before it gets them."""
+
+    def checked(self) -> dict[str, torch.Tensor]:
+        """Return the inputs to take."""
+        return self
 
 
 def keep_batch(batch: Any) -> Any:
@@ -197,14 +205,33 @@ class TrainingNet(PackedState, NeuralNetClassifier):
         labels = np.zeros(n_rows, dtype=np.int64) if y is None else np.asarray(y, dtype=np.int64)
         return Rows(arrays, labels, np.arange(n_rows))
 
+    def batches(self, dataset: Dataset) -> Any:
+        """Iterate in batches without a random number from torch's global generator.
+
+        So that it need not be put back, and predictions need not wait for a training in another
+        thread, which has it to itself.
+
+        Parameters
+        ----------
+        dataset : Dataset
+            Rows in order.
+
+        Returns
+        -------
+        torch.utils.data.DataLoader
+            Inputs and labels of each batch.
+        """
+        iterator = self.get_iterator(dataset, training=False)
+        iterator.generator = torch.Generator()  # every pass draws a seed for worker processes
+        return iterator
+
     def forward_iter(self, X: Any, training: bool = False, device: str = "cpu") -> Iterator[Any]:
         """Yield outputs batch by batch; random numbers are drawn in training mode only."""
         if training:
             yield from super().forward_iter(X, training=training, device=device)
             return
-        with kept_generator():
-            outputs = list(super().forward_iter(X, training=training, device=device))
-        yield from outputs
+        for batch in self.batches(self.get_dataset(X)):
+            yield to_device(self.evaluation_step(batch, training=False), device=device)
 
     def view_logits(self, X: Any, view: int) -> torch.Tensor:
         """Compute logits of augmented samples.
@@ -225,11 +252,10 @@ class TrainingNet(PackedState, NeuralNetClassifier):
             raise ValueError("There are no views without an augmentation.")
         seed = int(np.random.SeedSequence([self.view_seed, view]).generate_state(1)[0])
         outputs = []
-        with kept_generator():
-            for inputs, labels in self.get_iterator(self.get_dataset(X), training=False):
-                with torch_seed(seed, "cpu"):
-                    images = self.augment.same_for_all(inputs["X"].to(self.device))
-                outputs.append(self.evaluation_step(({**inputs, "X": images}, labels)).cpu())
+        for inputs, labels in self.batches(self.get_dataset(X)):
+            with OwnGenerator(seed):
+                images = self.augment.same_for_all(inputs["X"].to(self.device))
+            outputs.append(self.evaluation_step(({**inputs, "X": images}, labels)).cpu())
         return torch.cat(outputs)
 
     def predict(self, X: Any) -> np.ndarray:
@@ -238,6 +264,8 @@ class TrainingNet(PackedState, NeuralNetClassifier):
 
     def infer(self, x: Any, **fit_params: Any) -> torch.Tensor:
         """Run the network, in mixed precision where asked; losses are computed in float32."""
+        if isinstance(x, CheckedInputs):
+            x = x.checked()  # a callback may have changed the network since the batch was fetched
         # Resolved here: a net trained on a GPU may have been loaded where there is none.
         dtype = resolve_autocast(self.mixed_precision, self.device)
         if dtype is None:
@@ -318,36 +346,3 @@ def resolve_autocast(mixed_precision: bool | str, device: str) -> torch.dtype | 
         on_gpu = torch.device(device).type == "cuda"
         mixed_precision = on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.bfloat16 if mixed_precision else None
-
-
-# torch's generators belong to the process: threads that train at the same time (several per Dask
-# worker, joblib's threading) would draw from each other's numbers, so they take turns.
-_generators = threading.RLock()
-
-
-@contextmanager
-def torch_seed(seed: int, device: str) -> Iterator[None]:
-    """Seed torch inside the block and leave its global generators as they were outside.
-
-    Parameters
-    ----------
-    seed : int
-        Seed of every generator used.
-    device : str
-        Device whose generator is used besides the CPU's.
-    """
-    cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
-    with _generators, torch.random.fork_rng(devices=cuda):
-        # torch.manual_seed would also seed every GPU, whose generators nobody puts back.
-        torch.default_generator.manual_seed(seed)
-        for gpu in cuda:
-            with torch.cuda.device(gpu):
-                torch.cuda.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def kept_generator() -> Iterator[None]:
-    """Put torch's generator back afterwards: merely iterating over a DataLoader draws from it."""
-    with _generators, torch.random.fork_rng(devices=[]):
-        yield

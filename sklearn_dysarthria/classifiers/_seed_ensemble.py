@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -19,7 +20,12 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_dysarthria._utils.decisions import DecisionRule, common_rule, decide
+from sklearn_dysarthria._utils.decisions import (
+    DecisionRule,
+    common_rule,
+    decide,
+    decision_from_probabilities,
+)
 from sklearn_dysarthria._utils.routing import groups_for_fit
 from sklearn_dysarthria._utils.votes import winners
 from sklearn_dysarthria.classifiers._failed_rows import refuse_failed
@@ -173,15 +179,26 @@ class SeedEnsembleClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
             A row is NaN: there is no recording to decide on.
         """
         check_is_fitted(self, "estimators_")
-        ties = None
+        ties, by_member = None, [None] * len(self.estimators_)
         if _gives_probabilities(self):
-            ties = self.predict_proba(X)
+            by_member = [member.predict_proba(X) for member in self.estimators_]
+            ties = _normalized(by_member).mean(axis=0)
             refuse_failed(np.isnan(ties).any(axis=1), "predict")
             if self.voting == "soft":
-                return self.classes_[decide(self._decision_rule(), ties, self.classes_)]
-        answers = [np.searchsorted(self.classes_, m.predict(X)) for m in self.estimators_]
+                return self._from_probabilities(ties)
+        answers = [
+            np.searchsorted(self.classes_, _labels(member, X, probabilities))
+            for member, probabilities in zip(self.estimators_, by_member, strict=True)
+        ]
         votes = np.eye(len(self.classes_))[np.array(answers)].sum(axis=0)
         return self.classes_[winners(votes, votes if ties is None else ties)]
+
+    def _decides_by_probabilities(self) -> bool:
+        # With "hard" the members' probabilities decide, not their mean.
+        return self.voting == "soft" and _gives_probabilities(self)
+
+    def _from_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
+        return self.classes_[decide(self._decision_rule(), probabilities, self.classes_)]
 
     def _decision_rule(self) -> DecisionRule | None:
         return common_rule(self.estimators_) if self.voting == "soft" else None
@@ -222,7 +239,7 @@ class SeedEnsembleClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
 
     def _by_member(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "estimators_")
-        return np.array([_probabilities(member, X) for member in self.estimators_])
+        return _normalized([member.predict_proba(X) for member in self.estimators_])
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -258,6 +275,15 @@ def _fit_member(member: Any, X: Any, y: Any, groups: Any) -> tuple[Any, set[Any]
     return member, failed
 
 
-def _probabilities(member: Any, X: Any) -> np.ndarray:
-    probabilities = np.asarray(member.predict_proba(X), dtype=np.float64)
-    return probabilities / probabilities.sum(axis=1, keepdims=True)
+def _labels(member: Any, X: Any, probabilities: np.ndarray | None) -> np.ndarray:
+    """Return a member's labels, for no second pass where its probabilities tell."""
+    decision = decision_from_probabilities(member)
+    if probabilities is None or decision is None:
+        return member.predict(X)
+    return decision(probabilities)
+
+
+def _normalized(by_member: Sequence[Any]) -> np.ndarray:
+    """Stack the members' probabilities, and bring each row's to a sum of 1."""
+    probabilities = np.array(by_member, dtype=np.float64)
+    return probabilities / probabilities.sum(axis=2, keepdims=True)

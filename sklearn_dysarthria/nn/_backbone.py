@@ -165,7 +165,41 @@ class Backbone(nn.Module):
         torch.Tensor of shape (n_samples, ...)
             Input of the first stage that learns, or of the network's last layer.
         """
+        return self.apply_frozen_to_maps(self.apply_frozen_to_images(images))
+
+    def apply_frozen_to_images(self, images: Tensor) -> Tensor:
+        """Apply the frozen stages up to the first one without convolutions.
+
+        Their work grows with the number of images, however many are given at once.
+
+        Parameters
+        ----------
+        images : torch.Tensor of shape (n_samples, 3, height, width)
+            As in :meth:`forward`.
+
+        Returns
+        -------
+        torch.Tensor of shape (n_samples, ...)
+            Input of :meth:`apply_frozen_to_maps`.
+        """
         return self.embed(self._checked_images(images))
+
+    def apply_frozen_to_maps(self, maps: Tensor) -> Tensor:
+        """Apply the frozen stages behind :meth:`apply_frozen_to_images`.
+
+        These read all of their many weights for each batch, however small it is.
+
+        Parameters
+        ----------
+        maps : torch.Tensor of shape (n_samples, ...)
+            Output of :meth:`apply_frozen_to_images`.
+
+        Returns
+        -------
+        torch.Tensor of shape (n_samples, ...)
+            Output of :meth:`apply_frozen`.
+        """
+        return maps
 
     def apply_learning(self, frozen_output: Tensor) -> Tensor:
         """Apply the stages that learn; only where ``is_separable``.
@@ -285,7 +319,9 @@ class Backbone(nn.Module):
         if self.is_wholly_frozen:  # and with it what lies between the stages
             self.training = mode
             for child in self.children():
-                child.eval()
+                # Asked before every step: to look takes a tenth of the time that to set takes.
+                if any(module.training for module in child.modules()):
+                    child.eval()
             return self
         super().train(mode)
         for number in range(self.n_frozen):

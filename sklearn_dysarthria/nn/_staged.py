@@ -64,6 +64,9 @@ class StagedBackbone(Backbone):
         super().__init__(name, stage_names, out_features, minimum_size)
         self.stages = nn.ModuleList(stages)
         self.channels_last = name in CHANNELS_LAST
+        self._n_convolutional = sum(
+            any(isinstance(module, nn.Conv2d) for module in stage.modules()) for stage in stages
+        )
         self.remember(published)
 
     def embed(self, images: Tensor) -> Tensor:
@@ -83,12 +86,18 @@ class StagedBackbone(Backbone):
             images = stage(images)
         return images
 
-    def apply_frozen(self, images: Tensor) -> Tensor:
-        """Apply the frozen stages alone; see :meth:`Backbone.apply_frozen`."""
-        features = self._checked_images(images)
-        for stage in self.stages[: self.n_frozen]:
-            features = stage(features)
-        return features
+    def apply_frozen_to_images(self, images: Tensor) -> Tensor:
+        """Apply frozen convolutions; see :meth:`Backbone.apply_frozen_to_images`."""
+        maps = self._checked_images(images)
+        for stage in self.stages[: min(self.n_frozen, self._n_convolutional)]:
+            maps = stage(maps)
+        return maps
+
+    def apply_frozen_to_maps(self, maps: Tensor) -> Tensor:
+        """Apply frozen layers without any; see :meth:`Backbone.apply_frozen_to_maps`."""
+        for stage in self.stages[self._n_convolutional : self.n_frozen]:
+            maps = stage(maps)
+        return maps
 
     def apply_learning(self, frozen_output: Tensor) -> Tensor:
         """Apply the stages that learn; see :meth:`Backbone.apply_learning`."""

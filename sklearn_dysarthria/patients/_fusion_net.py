@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from sklearn_dysarthria.classifiers._base import Arrays, TorchClassifier
-from sklearn_dysarthria.classifiers._net import Rows, kept_generator
+from sklearn_dysarthria.classifiers._net import Rows
 from sklearn_dysarthria.nn import TaskFusionModule
 from sklearn_dysarthria.patients._task_items import TaskItems
 
@@ -121,8 +121,8 @@ class TaskItemClassifier(TorchClassifier):
         net = self.net_
         net.module_.eval()
         weights = []
-        with torch.no_grad(), kept_generator():
-            for inputs, _ in net.get_iterator(rows, training=False):
+        with torch.no_grad():
+            for inputs, _ in net.batches(rows):
                 batch = {name: tensor.to(net.device) for name, tensor in inputs.items()}
                 weights.append(net.module_.task_weights(**batch).double().cpu().numpy())
         shares = np.concatenate(weights)

@@ -12,7 +12,10 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 
-from sklearn_dysarthria._utils.decisions import decides_by_its_probabilities
+from sklearn_dysarthria._utils.decisions import (
+    answers_through_its_parts,
+    decision_from_probabilities,
+)
 from sklearn_dysarthria._utils.memory_maps import chunks, is_mapped
 from sklearn_dysarthria._utils.routing import groups_for_fit
 from sklearn_dysarthria._utils.tasks import name_for_task
@@ -284,10 +287,11 @@ def _ask(
     if failed.all():
         return codes, scores
     usable = np.flatnonzero(~failed)
-    if method == "predict_proba" and decides_by_its_probabilities(last):
+    decision = decision_from_probabilities(last) if method == "predict_proba" else None
+    if decision is not None:
         # A network is asked once: its forward pass is nearly all of the work.
         own = scores[np.ix_(usable, np.searchsorted(classes, last.classes_))]
-        codes[usable] = np.searchsorted(classes, last._from_probabilities(own))
+        codes[usable] = np.searchsorted(classes, decision(own))
         return codes, scores
     # The largest score will not do: tuned thresholds and Platt-scaled SVMs decide otherwise.
     with noted_failures() as failed_labels:
@@ -327,20 +331,11 @@ def _up_to_classifier(estimator: Any, X: Any) -> tuple[Any, Any]:
 
     Its scores and its classes can then be had for the price of computing the features once.
     """
-    if hasattr(estimator, "best_estimator_") and _answers_through_its_parts(estimator):
+    if hasattr(estimator, "best_estimator_") and answers_through_its_parts(estimator):
         estimator = estimator.best_estimator_
-    if not isinstance(estimator, Pipeline) or not _answers_through_its_parts(estimator):
+    if not isinstance(estimator, Pipeline) or not answers_through_its_parts(estimator):
         return X, estimator
     for _, step in estimator.steps[:-1]:
         if hasattr(step, "transform"):  # unlike samplers and "passthrough"
             X = step.transform(X)
     return _up_to_classifier(estimator.steps[-1][1], X)
-
-
-def _answers_through_its_parts(estimator: Any) -> bool:
-    """Tell whether a Pipeline or search answers as its library wrote it, not as a subclass does."""
-    for method in ("predict", "predict_proba", "decision_function"):
-        author = next((kind for kind in type(estimator).__mro__ if method in vars(kind)), None)
-        if author and author.__module__.partition(".")[0] not in ("sklearn", "imblearn"):
-            return False
-    return True

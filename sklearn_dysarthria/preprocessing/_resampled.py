@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted, column_or_1d
 
+from sklearn_dysarthria._utils.decisions import decision_from_probabilities
 from sklearn_dysarthria._utils.repeated_rows import RepeatedRows
 from sklearn_dysarthria._utils.routing import groups_for_fit
 
@@ -170,6 +171,14 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return self.estimator_.predict(X)
+
+    def _decides_by_probabilities(self) -> bool:
+        return decision_from_probabilities(self.estimator_) is not None
+
+    def _from_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
+        decision = decision_from_probabilities(self.estimator_)
+        assert decision is not None  # see _decides_by_probabilities
+        return decision(probabilities)
 
     @available_if(_estimator_has("predict_proba"))
     def predict_proba(self, X: Any) -> np.ndarray:

@@ -200,16 +200,32 @@ def test_failed_rows(graded):
         model.predict(broken)
 
 
-def test_a_row_that_only_the_grader_refuses(graded):
+@pytest.mark.parametrize(
+    "grader", [SkipFailedRows(LogisticRegression()), HyperLinearClassifier(**TINY)]
+)
+def test_a_row_that_only_the_grader_refuses(grader, graded):
     X, y, _ = graded()
-    model = HierarchicalClassifier(
-        DecisionTreeClassifier(max_depth=2),  # takes NaN for a value
-        SkipFailedRows(LogisticRegression()),
-        healthy=5,
-    ).fit(X, y)
+    tree = DecisionTreeClassifier(max_depth=2)  # takes NaN for a value
+    model = HierarchicalClassifier(tree, grader, healthy=5, threshold=0.01).fit(X, y)
     X[3] = np.nan
     assert np.isnan(model.predict_proba(X)).any(axis=1).tolist() == [i == 3 for i in range(len(X))]
     assert np.isnan(model.predict_proba(X)[3]).all()
+    with pytest.raises(ValueError, match="predict has no answer for rows"):
+        model.predict(X)
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8])
+@pytest.mark.parametrize("loss", ["cross_entropy", "corn"])
+def test_networks_decide_as_the_two_alone(graded, loss, threshold):
+    X, y, _ = graded()
+    network = HyperLinearClassifier(max_epochs=8, lr=1e-2, random_state=0)
+    grader = clone(network).set_params(loss=loss)
+    model = HierarchicalClassifier(network, grader, healthy=5, threshold=threshold).fit(X, y)
+    found = model.detector_.predict_proba(X)[:, 1] >= threshold
+    expected = np.where(found, model.grader_.predict(X), 5)
+    assert_array_equal(model.predict(X), expected)
+    assert_array_equal(model._from_probabilities(model.predict_proba(X)), expected)
+    assert len(np.unique(expected)) > 2
 
 
 def test_scikit_learn_contract(graded):

@@ -1,9 +1,24 @@
 """Networks that train in threads of one process get the numbers that they would get alone."""
 
-import numpy as np
-from joblib import Parallel, delayed
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import ClassVar
 
-from sklearn_dysarthria import HyperLinearClassifier
+import numpy as np
+import pytest
+import torch
+from joblib import Parallel, delayed
+from skorch.callbacks import Callback
+
+from sklearn_dysarthria import (
+    BackboneClassifier,
+    BackboneEmbeddings,
+    HyperAlexNetClassifier,
+    HyperLinearClassifier,
+)
+from sklearn_dysarthria.classifiers._generators import OwnGenerator
+from sklearn_dysarthria.nn import ImageAugment, SpecAugment
+from sklearn_dysarthria.nn._image_augment import AugmentChain
 
 
 def _fit(seed, X, y):
@@ -18,3 +33,134 @@ def test_threads_do_not_draw_from_each_others_numbers():
     alone = [_fit(seed, X, y) for seed in range(4)]
     together = Parallel(n_jobs=4, prefer="threads")(delayed(_fit)(s, X, y) for s in range(4))
     np.testing.assert_array_equal(together, alone)
+
+
+# ----------------------------------------------------------- predictions while something trains
+
+IN_TIME = 30
+"""Seconds after which something hangs."""
+
+
+def _images(n):
+    images = np.random.default_rng(0).normal(size=(n, 3, 32, 32)).astype(np.float32)
+    return images, np.arange(n) % 2
+
+
+def _image_model(**options):
+    settings = {"weights": None, "batch_size": 4, "random_state": 0, "n_tta": 2, "max_epochs": 1}
+    return BackboneClassifier("convnext_femto", **settings | {"spec_augment": 0.9} | options)
+
+
+def _ask(model, X):
+    """Ask in every way that runs a network."""
+    answers = [model.predict_proba(X), model.predict(X)]
+    if hasattr(model, "predict_uncertainty"):
+        answers.append(model.predict_uncertainty(X))
+    return np.concatenate([answer.reshape(len(X), -1) for answer in answers], axis=1)
+
+
+class AsksInAThread(Callback):
+    """Wait, in the middle of a training, for another thread that predicts."""
+
+    asks: ClassVar[list] = []
+
+    def __init__(self, event="on_batch_end"):
+        self.event = event
+
+    def initialize(self):
+        setattr(self, self.event, self.wait)
+        return self
+
+    def wait(self, net, *args, **kwargs):
+        pool = ThreadPoolExecutor(2)
+        try:
+            for ask, expected in self.asks:
+                answers = [pool.submit(ask, net) for _ in range(2)]
+                for answer in answers:
+                    np.testing.assert_array_equal(answer.result(timeout=IN_TIME), expected)
+                self.asked_ = getattr(self, "asked_", 0) + 1
+        finally:
+            pool.shutdown(wait=False)  # what hangs goes on when the training ends
+
+
+@pytest.mark.parametrize("event", ["on_batch_begin", "on_grad_computed", "on_epoch_end"])
+@pytest.mark.parametrize("kind", ["vectors", "alexnet", "views", "embeddings", "cache"])
+def test_predictions_do_not_wait_for_a_training(kind, event, monkeypatch, tmp_path):
+    X, y = _images(6)
+    if kind == "vectors":
+        X = X.reshape(6, -1)[:, :5].copy()
+        other = HyperLinearClassifier(max_epochs=1, random_state=0).fit(X, y)
+    elif kind == "alexnet":
+        small = {"backbone": "convnext_femto", "embedding_dim": 8, "max_epochs": 1}
+        other = HyperAlexNetClassifier(weights=None, random_state=0, **small).fit(X, y)
+    elif kind == "embeddings":
+        other = BackboneEmbeddings("convnext_femto", weights=None, random_state=0).fit(X)
+        monkeypatch.setattr(other, "predict_proba", other.transform, raising=False)
+        monkeypatch.setattr(other, "predict", other.transform, raising=False)
+    else:
+        frozen = {"freeze": "all", "spec_augment": 0.0, "n_tta": 1, "cache": tmp_path}
+        other = _image_model(**frozen if kind == "cache" else {}).fit(X, y)
+    expected = _ask(other, X)
+    monkeypatch.setattr(AsksInAThread, "asks", [(lambda net: _ask(other, X), expected)])
+    rows, labels = _images(8)
+    rows = rows.reshape(8, -1)[:, :6].copy()
+    settings = {"max_epochs": 2, "batch_size": 4, "random_state": 0}
+    model = HyperLinearClassifier(**settings, callbacks=[AsksInAThread(event)]).fit(rows, labels)
+    assert model.net_.callbacks_[-1][1].asked_ >= 2
+    # Nor does the training notice.
+    plain = HyperLinearClassifier(**settings).fit(rows, labels)
+    np.testing.assert_array_equal(model.predict_proba(rows), plain.predict_proba(rows))
+
+
+def test_a_callback_may_ask_its_own_net_in_threads(monkeypatch):
+    X, y = _images(8)
+    asked = []
+    asks = [(lambda net: asked.append(net.predict_proba(X)) or len(asked) > 0, True)]
+    monkeypatch.setattr(AsksInAThread, "asks", asks)
+    options = {"n_tta": 1, "spec_augment": 0.0, "freeze": 3, "max_epochs": 2}
+    model = _image_model(**options, callbacks=[AsksInAThread("on_batch_begin")]).fit(X, y)
+    plain = _image_model(**options).fit(X, y)
+    np.testing.assert_array_equal(model.predict_proba(X), plain.predict_proba(X))
+    assert len(asked) == 2 * 4
+
+
+def test_a_prediction_ends_while_another_thread_trains():
+    X, y = _images(8)
+    other = _image_model().fit(X, y)
+    expected = _ask(other, X)
+    begun, go_on = Event(), Event()
+
+    class Waits(Callback):
+        def on_batch_begin(self, net, **kwargs):
+            begun.set()
+            assert go_on.wait(IN_TIME)
+
+        def __deepcopy__(self, memo):
+            return self  # an event cannot be copied
+
+    with ThreadPoolExecutor(2) as pool:
+        training = pool.submit(_image_model(callbacks=[Waits()]).fit, X, y)
+        try:
+            assert begun.wait(IN_TIME)
+            answer = pool.submit(_ask, other, X).result(timeout=IN_TIME)
+        finally:
+            go_on.set()
+        np.testing.assert_array_equal(answer, expected)
+        np.testing.assert_array_equal(
+            training.result(IN_TIME).predict_proba(X), other.predict_proba(X)
+        )
+
+
+def test_views_have_the_numbers_of_their_seed():
+    """Those of the global generator after the same seed, which nobody else sees."""
+    images = torch.randn(3, 3, 40, 40, generator=torch.Generator().manual_seed(1))
+    augment = AugmentChain(ImageAugment(0.5, 0.5, 20, 0.3, 0.1), SpecAugment(0.7, 0.3, 0.3))
+    for seed in range(5):
+        state = torch.get_rng_state()
+        with OwnGenerator(seed):
+            ours = augment.same_for_all(images)
+        assert torch.equal(state, torch.get_rng_state())
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            theirs = augment.same_for_all(images)
+        assert torch.equal(ours, theirs)

@@ -1,0 +1,63 @@
+"""Torch's random numbers, the same whoever else draws some."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+# torch's generators belong to the process: threads that train at the same time (several per Dask
+# worker, joblib's threading) would draw from each other's numbers, so they take turns.  Predictions
+# draw from no global generator, and wait for nobody.
+_generators = threading.RLock()
+
+
+@contextmanager
+def torch_seed(seed: int, device: str) -> Iterator[None]:
+    """Seed torch inside the block and leave its global generators as they were outside.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of every generator used.
+    device : str
+        Device whose generator is used besides the CPU's.
+    """
+    cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
+    with _generators, torch.random.fork_rng(devices=cuda):
+        # torch.manual_seed would also seed every GPU, whose generators nobody puts back.
+        torch.default_generator.manual_seed(seed)
+        for gpu in cuda:
+            with torch.cuda.device(gpu):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+class OwnGenerator(TorchFunctionMode):
+    """Let functions of torch that draw on the CPU draw from a generator of their own, here alone.
+
+    Unlike `torch_seed` it touches nothing that other threads see, and waits for none.
+
+    Parameters
+    ----------
+    seed : int
+        The numbers are those that the global generator gives after this seed.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Add the generator to a call that draws."""
+        kwargs = dict(kwargs or {})
+        if func in _DRAWING:
+            kwargs["generator"] = self._generator
+        return func(*args, **kwargs)
+
+
+_DRAWING = frozenset({torch.rand, torch.randn, torch.randint, torch.randperm})
