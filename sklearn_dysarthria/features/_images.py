@@ -21,7 +21,7 @@ from sklearn_dysarthria.recordings import as_table, load_waveform, map_recording
 CHANNELS = ("static", "delta", "delta2")
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
-RECIPE_VERSION = 3
+RECIPE_VERSION = 4
 """To be raised whenever the same parameters give other images, so that caches expire."""
 _FLAT = 1e-3
 """Range in dB up to which a channel counts as constant: what varies less is rounding."""
