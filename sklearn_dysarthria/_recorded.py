@@ -276,7 +276,10 @@ def decode(row: Any) -> tuple[np.ndarray, float]:
         return samples, info.sample_rate
     where = _where(row)
     _check_is_file(where)
-    plain = read_plain_wav(where["path"])
+    try:
+        plain = read_plain_wav(where["path"])
+    except (OSError, MemoryError):
+        plain = None  # libsndfile will have words for it
     samples, rate = _decode_any(row) if plain is None else plain
     if plain is not None:
         _check_header(row, rate, samples.size)

@@ -29,7 +29,8 @@ def dask_backend(client: Client | None = None, **options: Any) -> DaskDistribute
         For :meth:`distributed.Client.submit`, such as ``priority``, ``workers`` or ``resources``;
         and ``wait_for_workers_timeout``, in seconds.  Work that a task hands on, as a search inside
         a cross-validation does, has them too, except ``resources``: a task keeps its own until it
-        ends, so that what it waits for could wait for them forever.
+        ends, so that what it waits for could wait for them forever.  In ``workers``, give hosts:
+        work that is bound to single workers is not done by those that replace them.
 
     Returns
     -------

@@ -128,7 +128,7 @@ def _map(
         raise failures[0]
     if failures:
         _note_failures(table.index[[_has_failed(result) for result in results]])
-        listed = "\n".join(f"  {failure}" for failure in failures)
+        listed = "\n".join(dict.fromkeys(f"  {failure}" for failure in failures))
         warnings.warn(
             f"{len(failures)} of {len(results)} recordings cannot be used and become NaN:\n"
             f"{listed}",

@@ -224,7 +224,8 @@ def test_garbage_is_a_recording_error(folder, content, magic):
 
 def wav_bytes(chunks, *, code=1, channels=1, bits=16, frame=None, extra=b"", rate=RATE):
     frame = channels * bits // 8 if frame is None else frame
-    fmt = struct.pack("<HHIIHH", code, channels, rate, rate * frame, frame, bits) + extra
+    bytes_per_second = rate * frame
+    fmt = struct.pack("<HHIIHH", code, channels, rate, bytes_per_second, frame, bits) + extra
     body = b"WAVE" + b"".join(
         name + struct.pack("<I", length) + content
         for name, length, content in [(b"fmt ", len(fmt), fmt), *chunks]
@@ -239,15 +240,14 @@ def test_plain_wav_files_are_read_as_by_soundfile(folder, data):
     channels = draw(st.integers(1, 3), "channels")
     content = draw(st.binary(max_size=60), "samples")
     content += bytes(-len(content) % (2 * channels))
-    before = draw(
-        st.lists(st.tuples(st.sampled_from([b"LIST", b"junk"]), st.binary(max_size=9))), "before"
-    )
-    chunks = [(name, len(text), text + bytes(len(text) % 2)) for name, text in before]
-    chunks.append((b"data", len(content), content))
-    whole = wav_bytes(chunks, channels=channels) + draw(st.binary(max_size=5), "behind")
-    path = saved(folder, whole)
+    others = st.tuples(st.sampled_from([b"LIST", b"data", b"fmt ", b"PEAK"]), st.binary(max_size=9))
+    others = st.lists(others, max_size=1)
+    before, behind = draw(others, "before"), draw(others, "behind")
+    chunks = [*before, (b"data", content), *behind]
+    chunks = [(name, len(text), text + bytes(len(text) % 2)) for name, text in chunks]
+    path = saved(folder, wav_bytes(chunks, channels=channels))
     plain = read_plain_wav(str(path))
-    if not content:
+    if before or behind or not content:
         assert plain is None
         return
     theirs, rate = sf.read(path, dtype="int16")
@@ -265,6 +265,8 @@ def test_plain_wav_files_are_read_as_by_soundfile(folder, data):
         wav_bytes([(b"data", 4, bytes(4))], bits=8),
         wav_bytes([(b"data", 4, bytes(4))], channels=0, frame=2),
         wav_bytes([(b"data", 4, bytes(4))], frame=4),
+        wav_bytes([(b"data", 4, bytes(4))], rate=0),
+        wav_bytes([(b"data", 4, bytes(4))]) + bytes(1),
         wav_bytes([(b"data", 4, bytes(4))], extra=bytes(2)),
         wav_bytes([(b"data", 3, bytes(4))]),
         wav_bytes([(b"data", 6, bytes(4))]),
@@ -278,3 +280,18 @@ def test_plain_wav_files_are_read_as_by_soundfile(folder, data):
 )
 def test_whatever_is_not_a_plain_wav_file_is_left_to_libsndfile(folder, content):
     assert read_plain_wav(str(saved(folder, content))) is None
+
+
+def test_a_file_that_fails_while_it_is_read_is_an_error_of_its_row(folder, whole, monkeypatch):
+    path = saved(folder, whole["wav"])
+    expected = load_waveform(path)
+
+    def fails(path):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("sklearn_dysarthria._recorded.read_plain_wav", fails)
+    np.testing.assert_array_equal(load_waveform(path), expected)
+    monkeypatch.setattr("sklearn_dysarthria._recorded._check_is_file", lambda where: None)
+    path.unlink()
+    with pytest.raises(RecordingError):
+        load_waveform(path)

@@ -20,6 +20,7 @@ from skorch import NeuralNet
 from sklearn_dysarthria import (
     HierarchicalClassifier,
     HyperAlexNetClassifier,
+    HyperLinearClassifier,
     PatientVotingClassifier,
     RecordingOverSampler,
     ResampledClassifier,
@@ -292,3 +293,17 @@ def test_a_pipeline_with_an_answer_of_its_own_is_asked_itself():
     lengths = FunctionTransformer(lambda table: np.arange(len(table))[:, None])
     model = PatientVotingClassifier(Odd([("lengths", lengths), ("knn", KNeighborsClassifier(1))]))
     assert set(model.fit(X, y).predict(X)) == {np.unique(y)[0]}
+
+
+def test_labels_of_subclassed_pipelines_do_not_follow_from_probabilities():
+    class Odd(Pipeline):
+        def predict(self, X, **params):
+            return np.repeat(self.classes_[:1], len(X))
+
+    X = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
+    y = np.arange(12) % 2
+    network = HyperLinearClassifier(max_epochs=1, random_state=0)
+    plain = SkipFailedRows(Pipeline([("network", network)])).fit(X, y)
+    assert decision_from_probabilities(plain) is not None
+    odd = SkipFailedRows(Odd([("network", network)])).fit(X, y)
+    assert decision_from_probabilities(odd) is None

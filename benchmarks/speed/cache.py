@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 import torch
-from side_by_side import in_turns, keep, ratio, table
+from side_by_side import in_turns, keep, ratio, table, verdict
 
 from sklearn_dysarthria import (
     EGeMAPSFeatures,
@@ -103,13 +103,22 @@ def measured(name, paths, folder):
     started = [in_a_new_process(name, paths, folder / "second") for _ in range(3)]
     each = 1000 * seconds.median() / len(paths)
     each["new process"] = 1000 * float(np.median(started)) / len(paths)
+    of_the_second = {
+        "same process": ratio(seconds, "first", "second"),
+        "nothing known": ratio(seconds, "first", "second, new"),
+        "new process": float(each["first"] / each["new process"]),
+    }
     size = sum(file.stat().st_size for file in (folder / "second").rglob("*") if file.is_file())
     return [
         name,
         *(f"{taken:.2f}" for taken in each),
-        "" if target is None else f"≥ {target}",
-        *(f"**{ratio(seconds, 'first', way):.1f}**" for way in ("second", "second, new")),
-        f"{ratio(seconds, 'none', 'second'):.1f}",
+        *(f"{times:.1f}" for times in of_the_second.values()),
+        ""
+        if target is None
+        else "; ".join(
+            verdict(f"{way} at least {target}", times >= target)
+            for way, times in of_the_second.items()
+        ),
         f"{size / len(paths) / 1000:.1f}",
     ]
 
@@ -163,10 +172,10 @@ openSMILE, 32 for voice activity) of {np.mean([k.duration for k in known]):.1f} 
                 "second pass",
                 "second, nothing known of the files",
                 "second, in a new process",
-                "target",
                 "first / second",
                 "first / second, nothing known",
-                "no cache / second",
+                "first / second, new process",
+                "target",
                 "kB kept",
             ],
             rows,

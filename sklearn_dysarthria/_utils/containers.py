@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import struct
-from io import FileIO
 from typing import BinaryIO
 
 import numpy as np
@@ -19,11 +18,11 @@ _IN_DS64 = 0xFFFF_FFFF  # RF64 keeps the true length in its chunk "ds64"
 _OGG_TAIL = 65_536  # no Ogg page is longer
 _OGG_HEADER = 27  # bytes before the table of segment lengths, whose size is byte 26
 _END_OF_STREAM = 0x04
-_PLAIN_HEADER = struct.Struct("<4sI4s4sIHHIIHH")
+_PLAIN_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
 
 
 def read_plain_wav(path: str) -> tuple[np.ndarray, float] | None:
-    """Read the most ordinary of sound files without detours: a complete WAV of 16-bit integers.
+    """Read the most ordinary of sound files without detours: WAV, 16-bit integers, nothing else.
 
     Parameters
     ----------
@@ -35,37 +34,37 @@ def read_plain_wav(path: str) -> tuple[np.ndarray, float] | None:
     samples : ndarray of shape (n_samples,) or (n_samples, n_channels), dtype int16
         As soundfile would read them.
     sample_rate : float
-        Hz.  None instead of both for whatever else the file may be, or what is odd about it.
+        Hz.  None instead of both unless the file consists of header and samples alone.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
     """
     with open(path, "rb", buffering=0) as file:
         header = file.read(_PLAIN_HEADER.size)
         if len(header) < _PLAIN_HEADER.size:
             return None
-        riff, _, wave, fmt, size, code, channels, rate, _, frame, bits = _PLAIN_HEADER.unpack(
-            header
+        riff, rest, wave, fmt, size, code, channels, rate, _, frame, bits, data, length = (
+            _PLAIN_HEADER.unpack(header)
         )
-        if (riff, wave, fmt, size, code, bits) != (b"RIFF", b"WAVE", b"fmt ", 16, 1, 16):
-            return None
-        if channels == 0 or frame != 2 * channels:
-            return None
-        length = _skip_to_data(file)
-        if not _is_known(length) or length % frame:
+        is_plain = (
+            (riff, wave, fmt, size, code, bits, data)
+            == (b"RIFF", b"WAVE", b"fmt ", 16, 1, 16, b"data")
+            and 0 < channels <= 1024
+            and frame == 2 * channels
+            and 0 < rate < 2**31
+            and length > 0
+            and length % frame == 0
+            and rest == length + _PLAIN_HEADER.size - 8
+            and os.fstat(file.fileno()).st_size == length + _PLAIN_HEADER.size
+        )
+        if not is_plain:
             return None
         samples = np.empty(length // 2, dtype="<i2")
         if file.readinto(samples.data.cast("B")) < length:
             return None
         return samples if channels == 1 else samples.reshape(-1, channels), float(rate)
-
-
-def _skip_to_data(file: FileIO) -> int:
-    """Go to the samples of a RIFF file, and return the length of what is there of them."""
-    end = os.fstat(file.fileno()).st_size
-    while len(header := file.read(8)) == 8:
-        name, length = struct.unpack("<4sI", header)
-        if name == b"data":
-            return length if file.tell() + length <= end else 0
-        file.seek(length + length % 2, os.SEEK_CUR)
-    return 0
 
 
 def declared_length_is_missing(path: str) -> bool:

@@ -24,10 +24,19 @@ def all_finite(tensors: Iterable[torch.Tensor]) -> bool:
     return bool(torch.stack(finite).all()) if finite else True
 
 
-def refuse_divergence(net: NeuralNetClassifier) -> None:
-    """Raise if training ended with weights that are no numbers."""
-    learned = (weight for weight in net.module_.parameters() if weight.requires_grad)
-    if all_finite(chain(learned, net.module_.buffers())):
+def refuse_divergence(net: NeuralNetClassifier, *, frozen_too: bool) -> None:
+    """Raise if training ended with weights that are no numbers.
+
+    Parameters
+    ----------
+    net : NeuralNetClassifier
+        The trained net.
+    frozen_too : bool
+        Whether to look at frozen weights, of which there may be many: a callback can have changed
+        or frozen some.
+    """
+    weights = (w for w in net.module_.parameters() if frozen_too or w.requires_grad)
+    if all_finite(chain(weights, net.module_.buffers())):
         return
     losses = net.history[:, "train_loss"]
     epoch = next((n for n, loss in enumerate(losses, 1) if not math.isfinite(loss)), len(losses))

@@ -198,7 +198,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         with torch_seed(seed, device):
             net = self._build_net(objective, arrays, codes, train, valid, device, seed)
             net.fit(Rows(arrays, codes, train), y=None)
-        refuse_divergence(net)
+        refuse_divergence(net, frozen_too=bool(self.callbacks))
         forget_training_state(net)
         self.net_ = net
         self.history_ = learning_curves(net)

@@ -49,7 +49,7 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         networks, a local state dict, or None for random ones, drawn by `random_state`.  Every
         tensor must match by name and shape.
     batch_size : int, default=32
-        Images per forward pass.
+        Images per forward pass through convolutions; layers without any take at least 64.
     device : str, default="auto"
         Torch device; ``"auto"`` takes the GPU where there is one.
     cache : str, path, RecordingCache, joblib.Memory or None, default=None

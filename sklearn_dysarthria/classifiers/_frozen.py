@@ -53,8 +53,8 @@ class FrozenPart:
     Notes
     -----
     Kernels round differently for another number of rows: what is made of an image depends, by
-    float rounding (1e-6 of the largest output), on which others are computed with it, and so on
-    which are already in the store.
+    rounding (1e-6 of the largest output in single precision), on which others are computed with
+    it, and so on which are already in the store.
     """
 
     def __init__(
@@ -99,12 +99,13 @@ class FrozenPart:
         shape = (len(rows), *self.output_shape(images.shape[1:]))
         is_large = 4 * int(np.prod(shape, dtype=np.int64)) > LARGEST_IN_MEMORY
         out = new_rows(tempfile.gettempdir() if is_large else None, shape, np.float32)
-        starts = range(0, len(rows), BLOCK)
+        block = max(BLOCK, self.batch_size)
+        starts = range(0, len(rows), block)
         settings = self._settings() if self.store is not None else {}
         for start in progress_bar(
             starts, total=len(starts), desc=self.backbone.name, verbose=verbose
         ):
-            batch = images[rows[start : start + BLOCK]]
+            batch = images[rows[start : start + block]]
             outputs = (
                 self._apply(batch)
                 if self.store is None

@@ -106,6 +106,9 @@ class LogMelDeltaImages(  # type: ignore[call-arg]
     pickling the array copies it.  On a ``tmpfs``, as ``/tmp`` is on some systems, the file would
     lie in memory.
 
+    With several processes on one Linux computer they write into memory that the result then owns.
+    Changing it in place takes that memory once more.
+
     Where the papers are silent, the default is inferred: 224 mel bands, step 512 and a Hann
     window follow the sister papers of the authors of [1]_.
 

@@ -7,22 +7,58 @@ file or in the user's cache folder.
 from __future__ import annotations
 
 import math
+import os
+import warnings
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numba
 import numpy as np
+
+from sklearn_dysarthria.exceptions import CacheWarning
 
 # Sums may be taken in another order, which is what wide registers need; NaN and infinity keep
 # their meaning.
 _FREEDOMS = {"reassoc", "contract", "arcp", "nsz"}
 
 
-def _compiled(function: Callable[..., Any]) -> Any:
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile at the first call, and keep the result on disk if that is possible."""
+    alone = numba.njit(nogil=True, fastmath=_FREEDOMS)(function)
     try:
-        return numba.njit(nogil=True, fastmath=_FREEDOMS, cache=True)(function)
-    except RuntimeError:  # no folder can be written: every process compiles for itself
-        return numba.njit(nogil=True, fastmath=_FREEDOMS)(function)
+        chosen = numba.njit(nogil=True, fastmath=_FREEDOMS, cache=True)(function)
+    except RuntimeError as error:  # no folder can be written
+        _warn(function, error)
+        chosen = alone
+
+    @wraps(function)
+    def call(*arguments: Any) -> Any:
+        nonlocal chosen
+        try:
+            return chosen(*arguments)
+        except Exception as error:
+            # The disk is full, or what lies there is damaged.  What else can be wrong will come up
+            # again.
+            if chosen is alone:
+                raise
+            chosen = alone
+            result = chosen(*arguments)
+            _warn(function, error)
+            return result
+
+    return call
+
+
+def _warn(function: Callable[..., Any], error: Exception) -> None:
+    warnings.warn(
+        f"{function.__name__} is compiled for this process alone, which takes seconds: Numba "
+        f"cannot keep it or read it ({type(error).__name__}: {error}). Point NUMBA_CACHE_DIR to a "
+        "folder that can be written, or delete the files _kernels.*.nb? in "
+        f"{os.path.dirname(__file__)}/__pycache__.",
+        CacheWarning,
+        stacklevel=3,
+    )
 
 
 @_compiled

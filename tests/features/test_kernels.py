@@ -1,7 +1,9 @@
 """The compiled loops of the image recipe, against SciPy and torch."""
 
+import os
 import subprocess
 import sys
+import textwrap
 
 import numba
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sklearn_dysarthria.exceptions import CacheWarning
 from sklearn_dysarthria.features import _kernels as kernels
 from sklearn_dysarthria.features._operators import derivative
 
@@ -63,18 +66,60 @@ def test_resizing_is_that_of_torch(n_rows, n_columns, n_out):
     np.testing.assert_allclose(out, theirs[0, 0], atol=1e-5)
 
 
+def double(x):
+    return 2 * x
+
+
 def test_without_a_folder_to_keep_it_everything_is_compiled_again(monkeypatch):
-    asked = []
+    real = numba.njit
 
     def njit(cache=False, **options):
-        asked.append(cache)
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
-        return lambda function: function
+        return real(**options)
 
     monkeypatch.setattr(numba, "njit", njit)
-    assert kernels._compiled(abs) is abs
-    assert asked == [True, False]
+    with pytest.warns(CacheWarning, match="double is compiled for this process alone.*no locator"):
+        compiled = kernels._compiled(double)
+    assert compiled(3) == 6
+
+
+@pytest.mark.parametrize("damage", ["empty index", "cut code", "no room"])
+def test_a_cache_that_fails_brings_a_warning_and_a_result(damage, tmp_path):
+    code = """
+        import warnings, numpy as np
+        from sklearn_dysarthria.features._kernels import correlate
+        out = np.empty((3, 2), dtype="float32")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for _ in range(2):
+                correlate(np.eye(3, 2, dtype="float32"), np.ones(1, dtype="float32"), out)
+        assert (out == np.eye(3, 2)).all()
+        print(*(str(w.message)[:45] for w in caught))
+    """
+
+    def run(before=""):
+        command = [sys.executable, "-c", before + textwrap.dedent(code)]
+        environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+        done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    if damage == "no room":
+        limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100));"
+        limit += "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        assert run(limit).startswith("correlate is compiled for this process alone")
+        return
+    assert run() == ""
+    kept = list(tmp_path.rglob("*.nbi" if damage == "empty index" else "*.nbc"))
+    assert kept
+    for file in kept:
+        os.truncate(file, 0 if damage == "empty index" else 1000)
+    assert run().startswith("correlate is compiled for this process alone")
+
+
+def test_wrong_arguments_are_errors():
+    with pytest.raises(Exception, match=r"NoneType|none|subscript"):
+        kernels.resize(None, None)
 
 
 def test_the_package_does_not_import_numba_before_it_is_needed():

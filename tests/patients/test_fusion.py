@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
@@ -326,7 +327,9 @@ def test_task_weights_only_where_tasks_are_weighted():
     X, y = speakers(6)
     model = fusion_model("gmu", max_epochs=1).fit(X, y)
     assert hasattr(model.set_params(fusion="film"), "task_weights")
+    state = torch.get_rng_state()
     assert model.task_weights(X).shape == (6, 2)
+    assert torch.equal(torch.get_rng_state(), state)
     assert not hasattr(model.fit(X, y), "task_weights")
 
 
