@@ -20,7 +20,7 @@ _CHANNEL_MULTIPLE = 8
 
 # Networks whose maps are laid out channels-last on a CPU.  AlexNet at 224 × 224, in batches of 16
 # on one core: forward pass 1.23 times as fast, training step 1.05 times; outputs differ by float
-# rounding (6e-8).  A ConvNeXt already works so inside, by the permutations around its layer
+# rounding (1e-6).  A ConvNeXt already works so inside, by the permutations around its layer
 # norms: 0.95 to 1.05 times.  On GPUs the layout is left alone: not measured.
 # To measure again: benchmarks/speed/training_loop.py layouts
 CHANNELS_LAST = frozenset({"alexnet"})

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.model_selection import GridSearchCV
@@ -226,6 +226,36 @@ def test_networks_decide_as_the_two_alone(graded, loss, threshold):
     assert_array_equal(model.predict(X), expected)
     assert_array_equal(model._from_probabilities(model.predict_proba(X)), expected)
     assert len(np.unique(expected)) > 2
+
+
+class Constant(ClassifierMixin, BaseEstimator):
+    """Gives every row the same probability of the second class."""
+
+    def __init__(self, p):
+        self.p = p
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):
+        return np.repeat(self.classes_[int(self.p >= 0.5)], len(X))
+
+    def predict_proba(self, X):
+        return np.tile([1 - self.p, self.p], (len(X), 1))
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.3, 0.7, 0.9])
+@pytest.mark.parametrize("below", [0.0, 1e-16, 1e-12, 1e-3])
+def test_both_ways_of_deciding_agree_at_the_threshold(graded, threshold, below):
+    X, y, _ = graded()
+    grader = HyperLinearClassifier(random_state=0, max_epochs=1)
+    model = HierarchicalClassifier(
+        Constant(threshold - below), grader, healthy=5, threshold=threshold
+    ).fit(X, y)
+    predicted = model.predict(X)
+    assert (predicted == 5).all() == (below == 1e-3)
+    assert_array_equal(model._from_probabilities(model.predict_proba(X)), predicted)
 
 
 def test_scikit_learn_contract(graded):
