@@ -19,7 +19,8 @@ from sklearn_dysarthria._utils.progress import parallel_map
 from sklearn_dysarthria._utils.shared_results import ResultFiles, pack
 from sklearn_dysarthria._utils.workers import HAS_MEMORY_FILES
 
-BACKENDS = ["loky", "multiprocessing", "threading"]
+FORKS = pytest.param("multiprocessing", marks=pytest.mark.forks)
+BACKENDS = ["loky", FORKS, "threading"]
 
 
 def spread(function, items, n_jobs=2, **options):
@@ -172,7 +173,7 @@ def interrupted_from_twenty(number):
 
 
 @pytest.mark.skipif(not HAS_MEMORY_FILES, reason="needs Linux")
-@pytest.mark.parametrize("backend", ["loky", "multiprocessing"])
+@pytest.mark.parametrize("backend", ["loky", FORKS])
 def test_an_interrupt_here_and_in_the_workers_keeps_no_memory(backend):
     def files_in_memory():
         links = Path("/proc/self/fd").iterdir()
@@ -276,8 +277,7 @@ def X():  # noqa: N802
     return pd.concat([table, bad, table], ignore_index=True)
 
 
-# Not multiprocessing: its forked processes hang here after the tests of torch's threads above.
-@pytest.mark.parametrize("backend", ["loky", "threading"])
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("n_jobs", [2, -1])
 @pytest.mark.parametrize(
     "transformer",

@@ -5,9 +5,6 @@ import gc
 import os
 import pickle
 import signal
-import subprocess
-import sys
-import textwrap
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -27,9 +24,8 @@ from sklearn_dysarthria.recordings import map_recordings_to_array
 
 needs_linux = pytest.mark.skipif(not workers.HAS_MEMORY_FILES, reason="needs Linux")
 SMALL = {"sample_rate": 8000, "n_fft": 256, "hop_length": 128, "n_mels": 24, "image_size": 32}
-# "multiprocessing" forks, which may hang in a process where torch's and other threads run: it has a
-# test in a process of its own.
-BACKENDS = ["sequential", "threading", "loky"]
+FORKS = pytest.param("multiprocessing", marks=pytest.mark.forks)
+BACKENDS = ["sequential", "threading", "loky", FORKS]
 SHAPE = (3, 5)
 
 
@@ -224,27 +220,8 @@ def test_where_files_cannot_be_shared_results_are_sent(folder, backend, monkeypa
     np.testing.assert_array_equal(found[:, 0, 0], [3, np.nan, 1, 1, 0])
 
 
-def test_forked_processes_write_rows_too():
-    code = """
-        import numpy as np, pandas as pd
-        from joblib import parallel_config
-        from sklearn_dysarthria.recordings import map_recordings_to_array
-
-        def numbered(row, out=None):
-            out = np.empty((3, 5), dtype="float32") if out is None else out
-            out[...] = row["audio"]
-            return out
-
-        table = pd.DataFrame({"audio": pd.Series(range(40), dtype=object)})
-        with parallel_config(backend="multiprocessing"):
-            found = map_recordings_to_array(numbered, table, (3, 5), n_jobs=2)
-        assert (found == np.arange(40)[:, None, None]).all()
-    """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=100)
-
-
 @needs_linux
-@pytest.mark.parametrize("backend", ["loky"])
+@pytest.mark.parametrize("backend", ["loky", FORKS])
 def test_no_row_goes_through_a_pipe(backend, monkeypatch):
     returned = []
     original = recordings_module.parallel_map

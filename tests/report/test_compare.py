@@ -96,6 +96,7 @@ def test_values_are_those_of_the_decisions(result):
     assert found == pytest.approx(np.mean(by_repeat))
 
 
+@pytest.mark.forks
 def test_a_backend_that_returns_everything_at_the_end(speech):
     X, y = speech
     alone = compare(X, y, methods={"d": dummy()}, **QUICK)
