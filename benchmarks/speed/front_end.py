@@ -30,7 +30,7 @@ import soundfile
 import soxr
 import torch
 import torchaudio
-from side_by_side import in_turns, keep, ratio, table
+from side_by_side import in_turns, keep, ratio, table, verdict
 
 from sklearn_dysarthria import (
     EnergyVAD,
@@ -179,8 +179,8 @@ def compare(name, paths, rounds):
         against_ours = ratio(seconds, name_of, "LogMelDeltaImages")
         row.append(f"{against_ours:.2f}")
         if name_of in TARGETS:
-            met = "met" if against_ours >= TARGETS[name_of] else "missed"
-            row.append(f"at least {TARGETS[name_of]:g}: {met}")
+            target = TARGETS[name_of]
+            row.append(verdict(f"at least {target:g}", against_ours >= target))
         rows.append([*row, ""][:4])
     columns = ["", "ms per recording", "times as long as ours", "target"]
     return (
