@@ -130,6 +130,18 @@ def decision_from_probabilities(model: Any) -> Decision | None:
     return None
 
 
+def decides_as_its_estimator(model: Any) -> bool:
+    """Tell whether a wrapper's classes follow from probabilities: ``_decides_by_probabilities``."""
+    return decision_from_probabilities(model.estimator_) is not None
+
+
+def decision_of_its_estimator(model: Any, probabilities: np.ndarray) -> np.ndarray:
+    """Decide as the classifier that a wrapper holds: the wrapper's ``_from_probabilities``."""
+    decision = decision_from_probabilities(model.estimator_)
+    assert decision is not None  # see decides_as_its_estimator
+    return decision(probabilities)
+
+
 def answers_through_its_parts(estimator: Any) -> bool:
     """Tell whether a Pipeline or search answers as its library wrote it, not as a subclass does."""
     for method in ("predict", "predict_proba", "decision_function"):

@@ -11,7 +11,10 @@ from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted, column_or_1d
 
-from sklearn_dysarthria._utils.decisions import decision_from_probabilities
+from sklearn_dysarthria._utils.decisions import (
+    decides_as_its_estimator,
+    decision_of_its_estimator,
+)
 from sklearn_dysarthria._utils.repeated_rows import RepeatedRows
 from sklearn_dysarthria._utils.routing import groups_for_fit
 
@@ -172,13 +175,8 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return self.estimator_.predict(X)
 
-    def _decides_by_probabilities(self) -> bool:
-        return decision_from_probabilities(self.estimator_) is not None
-
-    def _from_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
-        decision = decision_from_probabilities(self.estimator_)
-        assert decision is not None  # see _decides_by_probabilities
-        return decision(probabilities)
+    _decides_by_probabilities = decides_as_its_estimator
+    _from_probabilities = decision_of_its_estimator
 
     @available_if(_estimator_has("predict_proba"))
     def predict_proba(self, X: Any) -> np.ndarray:
