@@ -283,7 +283,7 @@ def decode(row: Any) -> tuple[np.ndarray, float]:
     samples, rate = _decode_any(row) if plain is None else plain
     if plain is not None:
         _check_header(row, rate, samples.size)
-    is_short = samples.dtype == np.int16
+    is_short = samples.dtype.kind == "i"
     if is_short:
         # libsndfile divides by the same number, one sample at a time: half of the decoding.
         samples = samples.astype(np.float32)
