@@ -199,5 +199,8 @@ def _resample(samples: np.ndarray, rate: float, target: float) -> np.ndarray:
     resampled = soxr.resample(samples, rate, target, quality="HQ")
     # soxr may be one sample off; librosa.resample settles on the ceiling, and so do we.
     n_samples = math.ceil(len(samples) * (target / rate))
-    lacking = n_samples - len(resampled)
-    return np.pad(resampled, (0, lacking)) if lacking > 0 else resampled[:n_samples]
+    if len(resampled) >= n_samples:
+        return resampled[:n_samples]
+    padded = np.zeros(n_samples, dtype=np.float32)  # np.pad takes a multiple of the copying
+    padded[: len(resampled)] = resampled
+    return padded

@@ -215,8 +215,9 @@ class LogMelDeltaImages(  # type: ignore[call-arg]
         MissingColumnError
             `freq_ranges` is given and the table has no column ``task``.
         """
-        self._check_parameters(as_table(X))
-        warn_about_empty_bands(X, self._band)
+        table = as_table(X)
+        self._check_parameters(table)
+        warn_about_empty_bands(table, self._band)
         return self
 
     def transform(self, X):

@@ -95,7 +95,6 @@ def _hertz(mels: np.ndarray) -> np.ndarray:
     return np.where(above < 0, mels * _LINEAR_HERTZ, _LOG_FROM * np.exp(_LOG_STEP * above))
 
 
-@lru_cache(maxsize=64)
 def derivative(n_frames: int, order: int) -> np.ndarray | None:
     """Savitzky–Golay derivative over time, away from the ends of the recording.
 
@@ -119,6 +118,11 @@ def derivative(n_frames: int, order: int) -> np.ndarray | None:
     width = min(DELTA_WIDTH, n_frames - 1 + n_frames % 2)
     if width <= order:
         return None
+    return _polynomial_taps(width, order)
+
+
+@lru_cache(maxsize=2 * DELTA_WIDTH)
+def _polynomial_taps(width: int, order: int) -> np.ndarray:
     half = width // 2
     # Least squares: the slope is sum(x y) / sum(x x); the curvature is twice the same with the
     # centred square for x.
