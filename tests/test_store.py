@@ -66,6 +66,16 @@ def test_what_goes_in_comes_out(tmp_path, array):
     assert store.get(key(1)) is None
 
 
+@pytest.mark.parametrize("order", "<>")
+def test_entries_of_computers_of_another_byte_order(tmp_path, order):
+    ArrayStore(tmp_path).put(key(0), ARRAY.astype(f"{order}f4"))
+    out = np.empty_like(ARRAY)
+    for _ in range(2):  # none is deleted as damaged
+        assert ArrayStore(tmp_path).get(key(0), out) is out
+        np.testing.assert_array_equal(out, ARRAY)
+    assert ArrayStore(tmp_path).get(key(0), np.empty(ARRAY.shape, np.int32)) is None
+
+
 @pytest.mark.parametrize(
     "array", [[None], ["text"], np.zeros(3, "f4,f4"), np.zeros((1,) * 9), np.array(["2020"], "M8")]
 )

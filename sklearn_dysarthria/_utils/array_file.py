@@ -74,7 +74,8 @@ def read_array(
     key : bytes of length 32
         As it was written with.
     out : ndarray, optional
-        C-contiguous; takes the array up, if that has the same shape and type.
+        C-contiguous; takes the array up, if that has the same shape and type, whatever the order
+        of their bytes.
 
     Returns
     -------
@@ -95,13 +96,18 @@ def read_array(
     # Compared before anything is allocated: a damaged shape must not ask for all the memory.
     if size != _HEADER.size + math.prod(shape) * dtype.itemsize:
         return None
-    if out is None:
-        out = np.empty(shape, dtype)
-    elif (out.shape, out.dtype) != (shape, dtype):
+    if out is not None and (out.shape, out.dtype.newbyteorder("=")) != (
+        shape,
+        dtype.newbyteorder("="),
+    ):
         return None
-    content = out.reshape(-1).view(np.uint8).data
+    array = out if out is not None and out.dtype == dtype else np.empty(shape, dtype)
+    content = array.reshape(-1).view(np.uint8).data
     if file.readinto(content) != len(content):  # type: ignore[attr-defined]
         return None
     if zlib.crc32(content, zlib.crc32(header[: -_CHECKSUM.size])) != checksum:
         return None
+    if out is None or out is array:
+        return array
+    out[...] = array  # written by a computer of the other byte order
     return out
