@@ -230,6 +230,15 @@ def test_work_inside_a_task_has_the_options_too(client):
         assert seen == [set(client.run(os.getpid, workers=[address]).values())] * 2
 
 
+def _timeout_of_nested_work(_):
+    return joblib.parallel.get_active_backend()[0].wait_for_workers_timeout
+
+
+def test_work_inside_a_task_waits_as_long_for_workers(client):
+    with joblib.parallel_config(backend=dask_backend(client, wait_for_workers_timeout=17)):
+        assert joblib.Parallel()([joblib.delayed(_timeout_of_nested_work)(0)]) == [17]
+
+
 @pytest.mark.timeout(60)
 def test_work_inside_a_task_does_not_wait_for_the_resources_of_the_task(client):
     async def give(dask_worker):

@@ -10,9 +10,11 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from sklearn_dysarthria._utils import array_file
 from sklearn_dysarthria._utils import store as store_module
+from sklearn_dysarthria._utils.file_locks import file_lock
 from sklearn_dysarthria._utils.store import ArrayStore, entry_key
 
 ARRAY = np.arange(10.0)
@@ -132,6 +134,46 @@ def test_one_process_computes_and_the_others_wait(tmp_path):
     running = [subprocess.Popen(command) for _ in range(4)]
     assert [process.wait() for process in running] == [0] * 4
     assert (tmp_path / "computed").read_text() == "x"
+
+
+def test_waiting_ends_after_a_minute(tmp_path, monkeypatch):
+    assert store_module._PATIENCE_SECONDS == 60
+    monkeypatch.setattr(store_module, "_PATIENCE_SECONDS", 0.3)
+    store = ArrayStore(tmp_path)
+    store.put(key(0), ARRAY)
+    with file_lock(str(tmp_path / "locks" / key(1)[:2]), patience=0) as held:
+        assert held
+        start = time.monotonic()
+        with store.computing(key(1)):
+            assert time.monotonic() - start >= 0.3
+            store.put(key(1), ARRAY)
+    assert store.get(key(1)) is not None
+
+
+GROUP = """
+import os, sys
+import numpy as np
+from sklearn_dysarthria._utils.store import ArrayStore, entry_key
+
+os.umask(int(sys.argv[2], 8))
+store = ArrayStore(sys.argv[1])
+for number in range(3):
+    key = entry_key(str(number), {})
+    with store.computing(key):
+        store.put(key, np.arange(5.0))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights are those of POSIX")
+@pytest.mark.parametrize("umask", [0o002, 0o077])
+def test_new_files_have_the_rights_that_the_umask_gives(tmp_path, umask):
+    folder = tmp_path / "cache"
+    subprocess.run([sys.executable, "-c", GROUP, str(folder), oct(umask)], check=True)
+    made = [folder, *folder.rglob("*")]
+    assert {path.name for path in made} >= {"ledger", "locks", key(0)[2:], key(0)[:2]}
+    for path in made:
+        everything = 0o777 if path.is_dir() else 0o666
+        assert path.stat().st_mode & 0o777 == everything & ~umask, path
 
 
 FORKER = """

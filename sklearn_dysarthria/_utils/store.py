@@ -36,6 +36,7 @@ MAX_BYTES_VARIABLE = "SKLEARN_DYSARTHRIA_CACHE_BYTES"
 _BLOCK = 4096  # what a small file takes on disk, and the ledger's unit
 _LOW_WATER = 0.9  # pruning goes below the bound, so that not every put has to prune
 _TOUCH_SECONDS = 60  # how exactly "least recently used" is told; saves a write per hit
+_PATIENCE_SECONDS = 60  # what waiting for another process may cost, should that one hang
 _STALE_SECONDS = 3600  # no writer needs as long for one entry
 _ENTRY_NAME, _FOLDER_NAME = re.compile("[0-9a-f]{62}"), re.compile("[0-9a-f]{2}")
 _counted_folders: set[str] = set()  # by this process
@@ -273,7 +274,7 @@ class ArrayStore:
         key : str
             Hexadecimal SHA-256.  Keys with the same first byte share a lock; do not nest.
         """
-        with file_lock(os.path.join(self.folder, "locks", key[:2]), patience=60):
+        with file_lock(os.path.join(self.folder, "locks", key[:2]), patience=_PATIENCE_SECONDS):
             yield
 
     def clear(self) -> int:
@@ -326,7 +327,7 @@ class ArrayStore:
         """Enter an entry of some blocks, already a temporary file, into the ledger; see Notes."""
         bound = self.max_bytes // _BLOCK
         visible = self._first_count()
-        with file_lock(os.path.join(self.folder, "locks", "ledger"), patience=60):
+        with file_lock(os.path.join(self.folder, "locks", "ledger"), patience=_PATIENCE_SECONDS):
             name = os.path.join(self.folder, "ledger")
             ledger = os.open(name, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
             try:
