@@ -12,7 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from sklearn_dysarthria._utils.containers import declared_length_is_missing, read_plain_wav
+from sklearn_dysarthria._utils.containers import (
+    declared_length_is_missing,
+    describe_plain_wav,
+    read_plain_wav,
+)
 from sklearn_dysarthria._utils.file_memo import FileMemo
 from sklearn_dysarthria.exceptions import (
     AudioTypeError,
@@ -239,11 +243,23 @@ def describe_recording(row: Any) -> RecordingInfo:
     facts = _check_is_file(where)
     info = _headers.get(where["path"], facts)
     if info is None:
-        with _open_sound_file(row) as sound:
-            info = RecordingInfo(float(sound.samplerate), sound.channels, sound.frames)
+        info = _described(row, where["path"])
         _headers.put(where["path"], facts, info)
     _check_stated_rate(row, info.sample_rate)
     return info
+
+
+def _described(row: Any, path: str) -> RecordingInfo:
+    try:
+        plain = describe_plain_wav(path)
+    except OSError:
+        plain = None  # libsndfile will have words for it
+    if plain is not None:
+        info = RecordingInfo(*plain)
+        _check_header(row, info.sample_rate, info.n_samples * info.n_channels)
+        return info
+    with _open_sound_file(row) as sound:
+        return RecordingInfo(float(sound.samplerate), sound.channels, sound.frames)
 
 
 def _decode_any(row: Any) -> tuple[np.ndarray, float]:

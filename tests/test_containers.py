@@ -9,7 +9,11 @@ import soundfile as sf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_dysarthria._utils.containers import declared_length_is_missing, read_plain_wav
+from sklearn_dysarthria._utils.containers import (
+    declared_length_is_missing,
+    describe_plain_wav,
+    read_plain_wav,
+)
 from sklearn_dysarthria.exceptions import (
     EmptyAudioError,
     RecordingError,
@@ -246,10 +250,13 @@ def test_plain_wav_files_are_read_as_by_soundfile(folder, data):
     chunks = [*before, (b"data", content), *behind]
     chunks = [(name, len(text), text + bytes(len(text) % 2)) for name, text in chunks]
     path = saved(folder, wav_bytes(chunks, channels=channels))
-    plain = read_plain_wav(str(path))
+    plain, described = read_plain_wav(str(path)), describe_plain_wav(str(path))
     if before or behind or not content:
         assert plain is None
+        assert described is None
         return
+    with sf.SoundFile(path) as file:
+        assert described == (file.samplerate, file.channels, file.frames)
     theirs, rate = sf.read(path, dtype="int16")
     assert plain[1] == rate
     np.testing.assert_array_equal(plain[0], theirs)
@@ -280,16 +287,19 @@ def test_plain_wav_files_are_read_as_by_soundfile(folder, data):
 )
 def test_whatever_is_not_a_plain_wav_file_is_left_to_libsndfile(folder, content):
     assert read_plain_wav(str(saved(folder, content))) is None
+    assert describe_plain_wav(str(saved(folder, content))) is None
 
 
 def test_a_file_that_fails_while_it_is_read_is_an_error_of_its_row(folder, whole, monkeypatch):
     path = saved(folder, whole["wav"])
-    expected = load_waveform(path)
+    expected, info = load_waveform(path), describe_recording(path)
 
     def fails(path):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr("sklearn_dysarthria._recorded.read_plain_wav", fails)
+    monkeypatch.setattr("sklearn_dysarthria._recorded.describe_plain_wav", fails)
+    assert describe_recording(path) == info
     np.testing.assert_array_equal(load_waveform(path), expected)
     monkeypatch.setattr("sklearn_dysarthria._recorded._check_is_file", lambda where: None)
     path.unlink()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
+from io import FileIO
 from typing import BinaryIO
 
 import numpy as np
@@ -42,29 +43,61 @@ def read_plain_wav(path: str) -> tuple[np.ndarray, float] | None:
         The file cannot be read.
     """
     with open(path, "rb", buffering=0) as file:
-        header = file.read(_PLAIN_HEADER.size)
-        if len(header) < _PLAIN_HEADER.size:
+        header = _plain_header(file)
+        if header is None:
             return None
-        riff, rest, wave, fmt, size, code, channels, rate, _, frame, bits, data, length = (
-            _PLAIN_HEADER.unpack(header)
-        )
-        is_plain = (
-            (riff, wave, fmt, size, code, bits, data)
-            == (b"RIFF", b"WAVE", b"fmt ", 16, 1, 16, b"data")
-            and 0 < channels <= 1024
-            and frame == 2 * channels
-            and 0 < rate < 2**31
-            and length > 0
-            and length % frame == 0
-            and rest == length + _PLAIN_HEADER.size - 8
-            and os.fstat(file.fileno()).st_size == length + _PLAIN_HEADER.size
-        )
-        if not is_plain:
+        rate, channels, n_samples = header
+        samples = np.empty(n_samples * channels, dtype="<i2")
+        if file.readinto(samples.data.cast("B")) < samples.nbytes:
             return None
-        samples = np.empty(length // 2, dtype="<i2")
-        if file.readinto(samples.data.cast("B")) < length:
-            return None
-        return samples if channels == 1 else samples.reshape(-1, channels), float(rate)
+        return samples if channels == 1 else samples.reshape(-1, channels), rate
+
+
+def describe_plain_wav(path: str) -> tuple[float, int, int] | None:
+    """Read what the header says of a file that :func:`read_plain_wav` reads.
+
+    Parameters
+    ----------
+    path : str
+        An existing file of any kind.
+
+    Returns
+    -------
+    sample_rate : float
+        Hz.
+    n_channels : int
+        Number of channels.
+    n_samples : int
+        Samples per channel.  None instead of all unless the file consists of header and samples
+        alone.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    """
+    with open(path, "rb", buffering=0) as file:
+        return _plain_header(file)
+
+
+def _plain_header(file: FileIO) -> tuple[float, int, int] | None:
+    header = file.read(_PLAIN_HEADER.size)
+    if len(header) < _PLAIN_HEADER.size:
+        return None
+    riff, rest, wave, fmt, size, code, channels, rate, _, frame, bits, data, length = (
+        _PLAIN_HEADER.unpack(header)
+    )
+    is_plain = (
+        (riff, wave, fmt, size, code, bits, data) == (b"RIFF", b"WAVE", b"fmt ", 16, 1, 16, b"data")
+        and 0 < channels <= 1024
+        and frame == 2 * channels
+        and 0 < rate < 2**31
+        and length > 0
+        and length % frame == 0
+        and rest == length + _PLAIN_HEADER.size - 8
+        and os.fstat(file.fileno()).st_size == length + _PLAIN_HEADER.size
+    )
+    return (float(rate), channels, length // frame) if is_plain else None
 
 
 def declared_length_is_missing(path: str) -> bool:
