@@ -150,6 +150,20 @@ def test_waiting_ends_after_a_minute(tmp_path, monkeypatch):
     assert store.get(key(1)) is not None
 
 
+def test_a_lock_that_is_never_released_is_waited_for_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, "_PATIENCE_SECONDS", 2)
+    store = ArrayStore(tmp_path)
+    start = time.monotonic()
+    with file_lock(str(tmp_path / "locks" / "ledger"), patience=0) as held:
+        assert held
+        for number in range(6):
+            store.put(key(number), ARRAY)
+        assert 2 <= time.monotonic() - start < 6  # not six times two
+    assert len(entries(tmp_path)) == 6
+    with file_lock(str(tmp_path / "locks" / "ledger"), patience=0) as held:
+        assert held
+
+
 GROUP = """
 import os, sys
 import numpy as np

@@ -13,12 +13,16 @@ except ImportError:  # not POSIX
     fcntl = None  # type: ignore[assignment]
 
 
+_given_up: set[str] = set()
+
+
 @contextlib.contextmanager
 def file_lock(path: str, *, patience: float) -> Iterator[bool]:
     """Hold a lock on a file, which is made if it is not there.
 
     For work that is done twice without harm: where the lock is not to be had, the block runs
-    without it.
+    without it.  A lock that was given up is not waited for again in this process until it was to be
+    had: whoever holds it may be stopped, and every entry would wait anew.
 
     Parameters
     ----------
@@ -37,8 +41,12 @@ def file_lock(path: str, *, patience: float) -> Iterator[bool]:
         with contextlib.suppress(OSError):  # a folder that may not be written
             os.makedirs(os.path.dirname(path), exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        if descriptor is not None and _locked(descriptor, patience):
-            holder = os.getpid()
+        if descriptor is not None:
+            if _locked(descriptor, 0 if path in _given_up else patience):
+                holder = os.getpid()
+                _given_up.discard(path)
+            elif patience:
+                _given_up.add(path)
         yield holder is not None
     finally:
         if descriptor is not None:
