@@ -12,7 +12,8 @@ was resident at once, libraries and pages of files included).
 Targets: repeating a class 21 times adds less than 5 % to the peak of the same fit without; 10,000
 recordings of 4 s, whose waveforms and images would be about 10 GB, pass VAD, images and a fit with
 a peak below 3 GB, in a time per recording that does not depend on their number (the largest at
-most 1.25 times the smallest).
+most 1.25 times the smallest).  What writing as many images takes by itself, on this disk and with
+this system's memory for files, stands beside it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +141,16 @@ def whole_way(folder: Path, number: int) -> dict[str, Any]:
     return {"peak": peak(), "seconds": seconds, "computed": computed}
 
 
+def write_alone(folder: Path, number: int) -> dict[str, Any]:
+    """Write as many images to a file, without computing anything."""
+    image = np.random.default_rng(0).random(IMAGE, dtype=np.float32).tobytes()
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        start = time.perf_counter()
+        for _ in range(number):
+            file.write(image)
+        return {"seconds": time.perf_counter() - start}
+
+
 # ---------------------------------------------------------------------------------- the report
 
 
@@ -181,6 +193,7 @@ def many_recordings(folder: Path, numbers: list[int]) -> str:
     rows = []
     spent_on_each = []
     for number in [*numbers, numbers[0]]:  # and back, should the machine be unsteady
+        written = 1000 * measured("write alone", folder, number)["seconds"] / number
         found = measured("whole way", folder, number)
         each = {name: 1000 * spent / number for name, spent in found["seconds"].items()}
         spent_on_each.append(sum(each.values()))
@@ -194,10 +207,11 @@ def many_recordings(folder: Path, numbers: list[int]) -> str:
                 *[f"{spent:.2f} ms" for spent in each.values()],
                 f"{spent_on_each[-1]:.2f} ms",
                 f"{1000 * found['computed'] / number:.2f} ms",
+                f"{written:.2f} ms",
             ]
         )
     columns = ["recordings", "waveforms and images", "peak", "target", "VAD", "images", "fit"]
-    columns += ["all", "all, processor"]
+    columns += ["all", "all, processor", "writing such images alone"]
     uneven = max(spent_on_each) / min(spent_on_each)
     linear = side_by_side.verdict(f"at most {MOST_UNEVEN:g}", uneven <= MOST_UNEVEN)
     return (
@@ -215,12 +229,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.measure:
         what, folder, number = arguments.measure
-        done = (
-            whole_way(Path(folder), int(number))
-            if what == "whole way"
-            else fit_with(what, Path(folder), int(number))
+        measure = {"whole way": whole_way, "write alone": write_alone}.get(
+            what, partial(fit_with, what)
         )
-        print(json.dumps(done))
+        print(json.dumps(measure(Path(folder), int(number))))
         return
     most = max(arguments.recordings)
     needed = most * (RATE * SECONDS * 2 + np.prod(IMAGE) * 4) * 1.1
