@@ -2,13 +2,15 @@
 
 import contextlib
 import struct
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile as sf
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from sklearn_dysarthria._utils import containers
 from sklearn_dysarthria._utils.containers import (
     declared_length_is_missing,
     describe_plain_wav,
@@ -17,6 +19,7 @@ from sklearn_dysarthria._utils.containers import (
 from sklearn_dysarthria.exceptions import (
     EmptyAudioError,
     RecordingError,
+    SampleRateError,
     TruncatedAudioError,
     UnreadableAudioError,
 )
@@ -243,6 +246,7 @@ def test_plain_wav_files_are_read_as_by_soundfile(folder, data):
     draw = data.draw
     channels = draw(st.integers(1, 3), "channels")
     content = draw(st.binary(max_size=60), "samples")
+    assume(not content.startswith((b"OggS", b"wvpk")))  # libsndfile takes these for other formats
     content += bytes(-len(content) % (2 * channels))
     others = st.tuples(st.sampled_from([b"LIST", b"data", b"fmt ", b"PEAK"]), st.binary(max_size=9))
     others = st.lists(others, max_size=1)
@@ -273,6 +277,10 @@ def test_plain_wav_files_are_read_as_by_soundfile(folder, data):
         wav_bytes([(b"data", 4, bytes(4))], channels=0, frame=2),
         wav_bytes([(b"data", 4, bytes(4))], frame=4),
         wav_bytes([(b"data", 4, bytes(4))], rate=0),
+        wav_bytes([(b"data", 4, bytes(4))]).replace(
+            struct.pack("<I", RATE), struct.pack("<I", 2**31), 1
+        ),
+        wav_bytes([(b"data", 2050, bytes(2050))], channels=1025),
         wav_bytes([(b"data", 4, bytes(4))]) + bytes(1),
         wav_bytes([(b"data", 4, bytes(4))], extra=bytes(2)),
         wav_bytes([(b"data", 3, bytes(4))]),
@@ -290,15 +298,39 @@ def test_whatever_is_not_a_plain_wav_file_is_left_to_libsndfile(folder, content)
     assert describe_plain_wav(str(saved(folder, content))) is None
 
 
-def test_a_file_that_fails_while_it_is_read_is_an_error_of_its_row(folder, whole, monkeypatch):
+def test_a_plain_header_is_checked_like_any_other(folder, monkeypatch):
+    for rate in (50, 2**30):
+        slow = saved(folder, wav_bytes([(b"data", 4, bytes(4))], rate=rate))
+        for look in (describe_recording, load_waveform):
+            with pytest.raises(SampleRateError):
+                look(slow)
+    monkeypatch.setattr("sklearn_dysarthria._recorded._MOST_SAMPLES", 15)
+    stereo = saved(folder, wav_bytes([(b"data", 32, bytes(32))], channels=2))
+    for look in (describe_recording, load_waveform):
+        with pytest.raises(UnreadableAudioError, match="how long"):
+            look(stereo)
+
+
+def test_a_file_that_becomes_shorter_while_it_is_read_is_no_plain_one(folder, monkeypatch):
+    path = saved(folder, wav_bytes([(b"data", 8, bytes(8))])[:-2])
+    monkeypatch.setattr(containers.os, "fstat", lambda _: SimpleNamespace(st_size=44 + 8))
+    assert describe_plain_wav(str(path)) == (RATE, 1, 4)
+    assert read_plain_wav(str(path)) is None
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), MemoryError()])
+def test_a_file_that_fails_while_it_is_read_is_an_error_of_its_row(
+    folder, whole, monkeypatch, error
+):
     path = saved(folder, whole["wav"])
     expected, info = load_waveform(path), describe_recording(path)
 
     def fails(path):
-        raise OSError(5, "Input/output error")
+        raise error
 
     monkeypatch.setattr("sklearn_dysarthria._recorded.read_plain_wav", fails)
-    monkeypatch.setattr("sklearn_dysarthria._recorded.describe_plain_wav", fails)
+    if isinstance(error, OSError):
+        monkeypatch.setattr("sklearn_dysarthria._recorded.describe_plain_wav", fails)
     assert describe_recording(path) == info
     np.testing.assert_array_equal(load_waveform(path), expected)
     monkeypatch.setattr("sklearn_dysarthria._recorded._check_is_file", lambda where: None)

@@ -165,6 +165,23 @@ def test_wrapped_networks_are_asked_once_and_answer_alike(name, voting, images, 
     np.testing.assert_array_equal(decision(inner.predict_proba(pixels[:8])), expected)
 
 
+@pytest.mark.parametrize("loss", ["coral", "corn"])
+@pytest.mark.parametrize(
+    "wrap", [SkipFailedRows, lambda inner: ResampledClassifier(RecordingOverSampler(), inner)]
+)
+def test_wrappers_decide_by_the_rule_of_what_they_wrap(wrap, loss):
+    rng = np.random.default_rng(0)
+    y = np.arange(80) % 4
+    X = y[:, None] + rng.normal(size=(80, 3))
+    inner = HyperLinearClassifier(loss=loss, max_epochs=3, lr=0.02, random_state=0)
+    model = wrap(inner).fit(X, y)
+    decision = decision_from_probabilities(model)
+    np.testing.assert_array_equal(decision(model.predict_proba(X)), model.predict(X))
+    probabilities = rng.dirichlet(np.ones(4), size=50)
+    medians = (probabilities.cumsum(axis=1) < 0.5).sum(axis=1)
+    np.testing.assert_array_equal(decision(probabilities), model.classes_[medians])
+
+
 def test_members_that_vote_are_asked_once(images, passes):
     _, grades, pixels = images
     model = SeedEnsembleClassifier(small(), 3, voting="hard", random_state=0).fit(pixels, grades)

@@ -14,8 +14,8 @@ target, so must ``n_jobs=2``.
 
 from __future__ import annotations
 
+import argparse
 import math
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -112,7 +112,11 @@ def assert_same(one: Any, two: Any) -> None:
 
 def main() -> None:
     """Measure and keep the result."""
-    corpus = sys.argv[1] if len(sys.argv) > 1 else "synthetic"
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "corpus", nargs="?", choices=["synthetic", "minsk2020"], default="synthetic"
+    )
+    corpus = parser.parse_args().corpus
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         all_of_them = recordings(corpus, folder)

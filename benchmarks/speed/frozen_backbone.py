@@ -15,7 +15,7 @@ minsk2020 takes the recordings from ``SKLEARN_DYSARTHRIA_DATA``.
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 import time
 from collections.abc import Callable
@@ -221,8 +221,12 @@ def grid(source: str, rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    what = sys.argv[1] if len(sys.argv) > 1 else "training"
-    where = sys.argv[2] if len(sys.argv) > 2 else "synthetic"
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("what", choices=["training", "grid"])
+    parser.add_argument(
+        "corpus", nargs="?", choices=["synthetic", "minsk2020"], default="synthetic"
+    )
+    parser.add_argument("rounds", nargs="?", type=int, default=5)
+    chosen = parser.parse_args()
     torch.set_num_threads(side_by_side.THREADS)
-    n_rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 5
-    {"training": training, "grid": grid}[what](where, n_rounds)
+    {"training": training, "grid": grid}[chosen.what](chosen.corpus, chosen.rounds)

@@ -10,7 +10,7 @@ recordings.  One thread, no cache; both give the same numbers to the last bit.
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 
 from side_by_side import in_turns, keep, ratio, table  # isort: skip  (pins the threads)
@@ -35,7 +35,11 @@ def recordings(corpus: str, folder: str) -> pd.DataFrame:
 
 def main() -> None:
     """Measure and keep the result."""
-    corpus = sys.argv[1] if len(sys.argv) > 1 else "synthetic"
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "corpus", nargs="?", choices=["synthetic", "minsk2020"], default="synthetic"
+    )
+    corpus = parser.parse_args().corpus
     smile = opensmile.Smile(
         feature_set=opensmile.FeatureSet.eGeMAPSv02,
         feature_level=opensmile.FeatureLevel.Functionals,

@@ -136,8 +136,8 @@ def resize(rows, out):
     """Resize along the rows by antialiased bilinear interpolation, and transpose.
 
     A new pixel is a triangle around its centre, which reaches one old pixel to either side, or one
-    new pixel when those are larger; as in ``torch.nn.functional.interpolate(..., antialias=True)``
-    and Pillow's ``BILINEAR``.
+    new pixel when those are larger; as Pillow's ``BILINEAR``, and as
+    ``torch.nn.functional.interpolate(..., antialias=True)`` for more than one new pixel.
 
     Parameters
     ----------
