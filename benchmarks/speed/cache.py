@@ -151,7 +151,7 @@ def main():
         paths = recordings(args.corpus, folder)
         used = {
             "images": paths[:48],
-            # All: a new process first imports openSMILE, which takes as long as one recording.
+            # All: a new process first imports openSMILE, which takes as long as a few recordings.
             "openSMILE features": paths,
             "voice activity": paths[:32],
         }

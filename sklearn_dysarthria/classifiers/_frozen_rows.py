@@ -31,7 +31,8 @@ from sklearn_dysarthria.nn import Backbone
 LARGEST_RATIO = 4.0
 """Frozen output of an image up to which it is kept, as a multiple of the image's size.
 
-The stem of ConvNeXt-Large makes as much; reading that takes a fraction of the time of computing it.
+ConvNeXt-Large makes as much of 224 × 224 pixels in its stem and first blocks: 115 ms on one core,
+for what is read from a file in 1.6 ms.  A stem alone takes about as long to compute as to read.
 """
 
 
