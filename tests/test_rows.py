@@ -6,7 +6,6 @@ import os
 import pickle
 import signal
 from concurrent.futures.process import BrokenProcessPool
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -310,13 +309,8 @@ def recordings():
     return table.iloc[[*range(9), 2, 4, 2]]
 
 
-@pytest.mark.parametrize(
-    ("backend", "normalize"),
-    [
-        *product(["sequential", "threading", "loky"], ["imagenet", "recording", None]),
-        pytest.param("multiprocessing", "imagenet", marks=pytest.mark.forks),
-    ],
-)
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("normalize", ["imagenet", "recording", None])
 def test_images_are_the_same_bit_for_bit(X, folder, tmp_path, backend, normalize):
     with pytest.warns(RecordingWarning, match="2 of 12"):
         expected = LogMelDeltaImages(**SMALL, normalize=normalize, on_error="nan").fit_transform(X)

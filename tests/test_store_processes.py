@@ -8,11 +8,12 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from sklearn_dysarthria._utils import array_file
+from sklearn_dysarthria._utils import array_file, file_locks
 from sklearn_dysarthria._utils import store as store_module
 from sklearn_dysarthria._utils.file_locks import file_lock
 from sklearn_dysarthria._utils.store import ArrayStore, entry_key
@@ -136,32 +137,36 @@ def test_one_process_computes_and_the_others_wait(tmp_path):
     assert (tmp_path / "computed").read_text() == "x"
 
 
-def test_waiting_ends_after_a_minute(tmp_path, monkeypatch):
-    assert store_module._PATIENCE_SECONDS == 60
-    monkeypatch.setattr(store_module, "_PATIENCE_SECONDS", 0.3)
+@pytest.fixture
+def slept(monkeypatch):
+    """Seconds that were waited for locks, without waiting: the clock goes on by sleeping only."""
+    pauses = []
+    clock = SimpleNamespace(monotonic=lambda: sum(pauses), sleep=pauses.append)
+    monkeypatch.setattr(file_locks, "time", clock)
+    return pauses
+
+
+def test_waiting_ends_after_a_minute(tmp_path, slept):
     store = ArrayStore(tmp_path)
-    store.put(key(0), ARRAY)
     with file_lock(str(tmp_path / "locks" / key(1)[:2]), patience=0) as held:
         assert held
-        start = time.monotonic()
         with store.computing(key(1)):
-            assert time.monotonic() - start >= 0.3
+            assert 60 < sum(slept) < 61
             store.put(key(1), ARRAY)
     assert store.get(key(1)) is not None
 
 
-def test_a_lock_that_is_never_released_is_waited_for_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(store_module, "_PATIENCE_SECONDS", 2)
+def test_a_lock_that_is_never_released_is_waited_for_once(tmp_path, slept):
     store = ArrayStore(tmp_path)
-    start = time.monotonic()
-    with file_lock(str(tmp_path / "locks" / "ledger"), patience=0) as held:
-        assert held
-        for number in range(6):
-            store.put(key(number), ARRAY)
-        assert 2 <= time.monotonic() - start < 6  # not six times two
-    assert len(entries(tmp_path)) == 6
-    with file_lock(str(tmp_path / "locks" / "ledger"), patience=0) as held:
-        assert held
+    ledger = str(tmp_path / "locks" / "ledger")
+    for minutes in (1, 2):
+        with file_lock(ledger, patience=0) as held:
+            assert held
+            for number in range(6):
+                store.put(key(number), ARRAY)
+        assert 60 * minutes < sum(slept) < 60 * minutes + 1
+        store.put(key(6), ARRAY)  # the lock is free again, hence waited for again
+    assert len(entries(tmp_path)) == 7
 
 
 GROUP = """
