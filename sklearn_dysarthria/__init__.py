@@ -5,10 +5,9 @@ first use, so that ``import sklearn_dysarthria`` costs milliseconds and pulls in
 nor librosa nor openSMILE.
 """
 
-from sklearn_dysarthria._utils.lazy import attach
+import lazy_loader as lazy
 
 _EXPORTS = {
-    "_recording_cache": ["RecordingCache"],
     "classifiers": [
         "BackboneClassifier",
         "BackboneEmbeddings",
@@ -50,10 +49,10 @@ _EXPORTS = {
         "sand_convnext_pipeline",
     ],
     "preprocessing": ["AddNoise", "EnergyVAD", "RecordingOverSampler", "ResampledClassifier"],
-    "recordings": ["check_recordings", "load_waveform"],
+    "recordings": ["RecordingCache", "check_recordings", "load_waveform"],
     "report": ["Comparison", "compare"],
 }
 
 __version__ = "0.1.0.dev0"
-__getattr__, __dir__, __all__ = attach(__name__, _EXPORTS)
+__getattr__, __dir__, __all__ = lazy.attach(__name__, submod_attrs=_EXPORTS)
 __all__ += ["__version__"]

@@ -11,11 +11,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sklearn_dysarthria._utils import containers
-from sklearn_dysarthria._utils.containers import (
-    declared_length_is_missing,
-    describe_plain_wav,
-    read_plain_wav,
-)
 from sklearn_dysarthria.exceptions import (
     EmptyAudioError,
     RecordingError,
@@ -24,6 +19,11 @@ from sklearn_dysarthria.exceptions import (
     UnreadableAudioError,
 )
 from sklearn_dysarthria.recordings import describe_recording, load_waveform
+from sklearn_dysarthria.recordings._containers import (
+    declared_length_is_missing,
+    describe_plain_wav,
+    read_plain_wav,
+)
 
 RATE, N_SAMPLES = 16000, 8000
 KINDS = {
@@ -304,7 +304,7 @@ def test_a_plain_header_is_checked_like_any_other(folder, monkeypatch):
         for look in (describe_recording, load_waveform):
             with pytest.raises(SampleRateError):
                 look(slow)
-    monkeypatch.setattr("sklearn_dysarthria._recorded._MOST_SAMPLES", 15)
+    monkeypatch.setattr("sklearn_dysarthria.recordings._audio._MOST_SAMPLES", 15)
     stereo = saved(folder, wav_bytes([(b"data", 32, bytes(32))], channels=2))
     for look in (describe_recording, load_waveform):
         with pytest.raises(UnreadableAudioError, match="how long"):
@@ -328,12 +328,12 @@ def test_a_file_that_fails_while_it_is_read_is_an_error_of_its_row(
     def fails(path):
         raise error
 
-    monkeypatch.setattr("sklearn_dysarthria._recorded.read_plain_wav", fails)
+    monkeypatch.setattr("sklearn_dysarthria.recordings._audio.read_plain_wav", fails)
     if isinstance(error, OSError):
-        monkeypatch.setattr("sklearn_dysarthria._recorded.describe_plain_wav", fails)
+        monkeypatch.setattr("sklearn_dysarthria.recordings._audio.describe_plain_wav", fails)
     assert describe_recording(path) == info
     np.testing.assert_array_equal(load_waveform(path), expected)
-    monkeypatch.setattr("sklearn_dysarthria._recorded._check_is_file", lambda where: None)
+    monkeypatch.setattr("sklearn_dysarthria.recordings._audio._check_is_file", lambda where: None)
     path.unlink()
     with pytest.raises(RecordingError):
         load_waveform(path)

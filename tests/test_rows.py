@@ -15,11 +15,11 @@ from joblib import parallel_config
 from joblib.externals.loky import get_reusable_executor
 
 from sklearn_dysarthria import LogMelDeltaImages
-from sklearn_dysarthria import recordings as recordings_module
 from sklearn_dysarthria._utils import rows, workers
 from sklearn_dysarthria._utils.memory_maps import is_mapped
 from sklearn_dysarthria._utils.rows import RowsInMemory, RowsOfProcesses, RowsOnDisk, new_rows
 from sklearn_dysarthria.exceptions import RecordingError, RecordingWarning, TooShortAudioError
+from sklearn_dysarthria.recordings import _map as recordings_module
 from sklearn_dysarthria.recordings import map_recordings_to_array
 
 needs_linux = pytest.mark.skipif(not workers.HAS_MEMORY_FILES, reason="needs Linux")

@@ -34,12 +34,11 @@ from sklearn_dysarthria import (
     EGeMAPSFeatures,
     EnergyVAD,
     LogMelDeltaImages,
-    _recording_cache,
-    _recorded,
     fetch_minsk2020_als,
     make_dysarthric_speech,
 )
 from sklearn_dysarthria._utils.file_memo import FileMemo
+from sklearn_dysarthria.recordings import _audio, _cached_function
 from sklearn_dysarthria.features import _spectrogram  # noqa: F401  (not to be timed)
 
 torch.set_num_threads(side_by_side.THREADS)
@@ -50,7 +49,7 @@ STEPS = {
     "voice activity": (EnergyVAD, None),
 }
 ROUNDS = 5
-FORGOTTEN = {_recording_cache: "_digests", _recorded: "_headers"}
+FORGOTTEN = {_cached_function: "_digests", _audio: "_headers"}
 
 
 def numbers(result):

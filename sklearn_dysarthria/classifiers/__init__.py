@@ -1,10 +1,10 @@
 """scikit-learn classifiers around torch networks, trained by skorch."""
 
-from sklearn_dysarthria._utils.lazy import attach
+import lazy_loader as lazy
 
-__getattr__, __dir__, __all__ = attach(
+__getattr__, __dir__, __all__ = lazy.attach(
     __name__,
-    {
+    submod_attrs={
         "_backbone": ["BackboneClassifier"],
         "_convnext": ["ConvNeXtSeverityClassifier"],
         "_embeddings": ["BackboneEmbeddings"],

@@ -30,7 +30,8 @@ from sklearn_dysarthria._utils.routing import groups_for_fit
 from sklearn_dysarthria._utils.votes import winners
 from sklearn_dysarthria.classifiers._failed_rows import refuse_failed
 from sklearn_dysarthria.classifiers._labels import check_labels
-from sklearn_dysarthria.recordings import _note_failures, noted_failures
+from sklearn_dysarthria.recordings import noted_failures
+from sklearn_dysarthria.recordings._map import _note_failures
 
 
 def _gives_probabilities(model: SeedEnsembleClassifier) -> bool:

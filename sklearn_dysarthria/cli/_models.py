@@ -13,12 +13,12 @@ from sklearn.utils._param_validation import (
     validate_parameter_constraints,
 )
 
-from sklearn_dysarthria._table import column
 from sklearn_dysarthria.cli._checks import StudyError, did_you_mean, is_none
 from sklearn_dysarthria.cli._study import ModelSettings
 from sklearn_dysarthria.patients import PatientVotingClassifier
 from sklearn_dysarthria.patients._task_weights import check_task_weights
 from sklearn_dysarthria.pipelines import PRESETS
+from sklearn_dysarthria.recordings._table import column
 from sklearn_dysarthria.report import METHODS, build_methods
 
 MODELS = {name.removesuffix("-vote"): name for name in METHODS}

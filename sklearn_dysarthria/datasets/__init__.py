@@ -1,6 +1,6 @@
 """Corpora: synthetic speech to try things on, and the loaders of real recordings."""
 
-from sklearn_dysarthria._utils.lazy import attach
+import lazy_loader as lazy
 
 _EXPORTS = {
     "_csv": ["load_recordings"],
@@ -9,8 +9,8 @@ _EXPORTS = {
     "_minsk_overlap": ["minsk_overlap"],
     "_sand": ["load_sand"],
     "_sand_submission": ["write_sand_submission"],
-    "_synthetic": ["make_dysarthric_speech"],
+    "synthetic": ["make_dysarthric_speech"],
     "_voc_als": ["load_voc_als"],
 }
 
-__getattr__, __dir__, __all__ = attach(__name__, _EXPORTS)
+__getattr__, __dir__, __all__ = lazy.attach(__name__, submod_attrs=_EXPORTS)

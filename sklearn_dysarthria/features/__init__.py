@@ -1,10 +1,10 @@
 """From recordings to numbers: images, openSMILE functionals, and both side by side."""
 
-from sklearn_dysarthria._utils.lazy import attach
+import lazy_loader as lazy
 
-__getattr__, __dir__, __all__ = attach(
+__getattr__, __dir__, __all__ = lazy.attach(
     __name__,
-    {
+    submod_attrs={
         "_egemaps": ["EGeMAPSFeatures"],
         "_images": ["LogMelDeltaImages"],
         "_with_context": ["ImagesWithContext"],

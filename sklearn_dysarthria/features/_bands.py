@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from numbers import Real
 from typing import Any
 
-from sklearn_dysarthria._recorded import _where
-from sklearn_dysarthria._table import rows_of
 from sklearn_dysarthria._utils.tasks import name_for_task
 from sklearn_dysarthria.exceptions import BandwidthWarning, RecordingError, UnknownTaskError
 from sklearn_dysarthria.recordings import as_table, describe_recording
+from sklearn_dysarthria.recordings._audio import _where
+from sklearn_dysarthria.recordings._table import rows_of
 
 
 def check_freq_ranges(freq_ranges: Mapping[str, Any] | None) -> dict[str, tuple[float, float]]:

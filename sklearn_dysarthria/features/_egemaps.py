@@ -15,11 +15,11 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_dysarthria._recorded import _where, describe_recording
-from sklearn_dysarthria._recording_cache import CachedFunction
 from sklearn_dysarthria._utils.estimators import RecordingTransformer
 from sklearn_dysarthria.exceptions import TooShortAudioError
 from sklearn_dysarthria.recordings import as_table, load_waveform, map_recordings
+from sklearn_dysarthria.recordings._audio import _where, describe_recording
+from sklearn_dysarthria.recordings._cached_function import CachedFunction
 
 _FUNCTIONALS = "Functionals"
 

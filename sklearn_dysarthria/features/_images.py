@@ -11,12 +11,12 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_dysarthria._recording_cache import CachedFunction
 from sklearn_dysarthria._utils.estimators import NoOutputContainer, RecordingTransformer
 from sklearn_dysarthria.exceptions import MissingColumnError
 from sklearn_dysarthria.features._bands import band_of, check_freq_ranges, warn_about_empty_bands
 from sklearn_dysarthria.preprocessing import EnergyVAD
 from sklearn_dysarthria.recordings import as_table, load_waveform, map_recordings_to_array
+from sklearn_dysarthria.recordings._cached_function import CachedFunction
 
 CHANNELS = ("static", "delta", "delta2")
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)

@@ -1,10 +1,10 @@
 """From recordings to patients: votes, splits, scores and intervals."""
 
-from sklearn_dysarthria._utils.lazy import attach
+import lazy_loader as lazy
 
-__getattr__, __dir__, __all__ = attach(
+__getattr__, __dir__, __all__ = lazy.attach(
     __name__,
-    {
+    submod_attrs={
         "_bootstrap": ["patient_bootstrap"],
         "_features": ["PatientFeaturesClassifier"],
         "_fusion": ["TaskFusionClassifier"],

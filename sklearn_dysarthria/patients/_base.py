@@ -11,8 +11,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
-from sklearn_dysarthria._table import as_table, one_label_per_patient, patient_ids
 from sklearn_dysarthria.classifiers._labels import check_labels
+from sklearn_dysarthria.recordings._table import as_table, one_label_per_patient, patient_ids
 
 
 def _scores_probabilities(model: PatientClassifier) -> bool:

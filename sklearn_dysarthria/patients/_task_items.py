@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sklearn_dysarthria._table import as_objects
 from sklearn_dysarthria._utils.memory_maps import chunks, drop_pages
+from sklearn_dysarthria.recordings._table import as_objects
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Steps that change which rows, or which parts of a recording, the later steps see."""
 
-from sklearn_dysarthria._utils.lazy import attach
+import lazy_loader as lazy
 
 _EXPORTS = {
     "_noise": ["AddNoise"],
@@ -9,4 +9,4 @@ _EXPORTS = {
     "_vad": ["EnergyVAD"],
 }
 
-__getattr__, __dir__, __all__ = attach(__name__, _EXPORTS)
+__getattr__, __dir__, __all__ = lazy.attach(__name__, submod_attrs=_EXPORTS)

@@ -12,11 +12,8 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_dysarthria._recording_cache import CachedFunction
-from sklearn_dysarthria._table import Row
 from sklearn_dysarthria._utils.estimators import NoOutputContainer, RecordingTransformer
 from sklearn_dysarthria._utils.frames import frame_energies
-from sklearn_dysarthria._waveform import check_sound, cut
 from sklearn_dysarthria.recordings import (
     as_table,
     describe_recording,
@@ -24,6 +21,9 @@ from sklearn_dysarthria.recordings import (
     map_recordings,
     segments_of,
 )
+from sklearn_dysarthria.recordings._cached_function import CachedFunction
+from sklearn_dysarthria.recordings._table import Row
+from sklearn_dysarthria.recordings._waveform import check_sound, cut
 
 RECIPE_VERSION = 3
 """To be raised whenever the same parameters give other segments, so that caches expire."""

@@ -1,10 +1,10 @@
 """Compare models patient by patient, and put the result on paper."""
 
-from sklearn_dysarthria._utils.lazy import attach
+import lazy_loader as lazy
 
-__getattr__, __dir__, __all__ = attach(
+__getattr__, __dir__, __all__ = lazy.attach(
     __name__,
-    {
+    submod_attrs={
         "_compare": ["compare"],
         "_comparison": ["Comparison"],
         "_methods": ["METHODS", "build_methods", "check_methods"],

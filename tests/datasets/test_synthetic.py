@@ -18,16 +18,16 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from sklearn_dysarthria.datasets import make_dysarthric_speech
-from sklearn_dysarthria.datasets._channel import DEVICES
-from sklearn_dysarthria.datasets._speech_model import (
+from sklearn_dysarthria.datasets.synthetic._arguments import DIFFICULTIES, TASKS
+from sklearn_dysarthria.datasets.synthetic._channel import DEVICES
+from sklearn_dysarthria.datasets.synthetic._speech_model import (
     articulation_of,
     draw_speaker,
     latent_severity,
     traits_today,
     vowel_formants,
 )
-from sklearn_dysarthria.datasets._synthetic_arguments import DIFFICULTIES, TASKS
-from sklearn_dysarthria.datasets._traits import SOURCES, TRAITS
+from sklearn_dysarthria.datasets.synthetic._traits import SOURCES, TRAITS
 from sklearn_dysarthria.recordings import check_recordings
 
 RATE = 16000

@@ -7,13 +7,18 @@ import numpy as np
 import pytest
 from scipy.signal import butter, find_peaks, sosfiltfilt, welch
 
-from sklearn_dysarthria.datasets._channel import DEVICES, record
-from sklearn_dysarthria.datasets._glottis import Phonation, glottal_source, tilt_filter, wandering
-from sklearn_dysarthria.datasets._speech_model import (
+from sklearn_dysarthria.datasets.synthetic._channel import DEVICES, record
+from sklearn_dysarthria.datasets.synthetic._glottis import (
+    Phonation,
+    glottal_source,
+    tilt_filter,
+    wandering,
+)
+from sklearn_dysarthria.datasets.synthetic._speech_model import (
     STOPS,
 )
-from sklearn_dysarthria.datasets._vocal_tract import shape_tract, through_tract
-from sklearn_dysarthria.datasets._voice import (
+from sklearn_dysarthria.datasets.synthetic._vocal_tract import shape_tract, through_tract
+from sklearn_dysarthria.datasets.synthetic._voice import (
     Articulation,
     plan_syllables,
     sustained_vowel,

@@ -17,9 +17,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_dysarthria import EGeMAPSFeatures, EnergyVAD, LogMelDeltaImages, RecordingCache
-from sklearn_dysarthria import _recorded as recorded
-from sklearn_dysarthria import _recording_cache as recording_cache
-from sklearn_dysarthria._recording_cache import CachedFunction, fingerprint
 from sklearn_dysarthria._utils import file_memo
 from sklearn_dysarthria.exceptions import (
     CacheWarning,
@@ -30,6 +27,9 @@ from sklearn_dysarthria.exceptions import (
     SegmentsError,
 )
 from sklearn_dysarthria.preprocessing import _vad
+from sklearn_dysarthria.recordings import _audio as recorded
+from sklearn_dysarthria.recordings import _cached_function as recording_cache
+from sklearn_dysarthria.recordings._cached_function import CachedFunction, fingerprint
 
 RATE = 8000
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sklearn_dysarthria.datasets._glottis import Phonation
-from sklearn_dysarthria.datasets._traits import SUBSYSTEMS, TRAITS
-from sklearn_dysarthria.datasets._voice import Articulation
+from sklearn_dysarthria.datasets.synthetic._glottis import Phonation
+from sklearn_dysarthria.datasets.synthetic._traits import SUBSYSTEMS, TRAITS
+from sklearn_dysarthria.datasets.synthetic._voice import Articulation
 
 _SUBSYSTEM_SPREAD = 0.15  # of severity, between the subsystems of one speaker
 _RETEST_SPREAD = 0.25  # of a trait's spread, between recordings of one speaker

@@ -9,7 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_dysarthria._recorded import (
+from sklearn_dysarthria.exceptions import (
+    EmptyAudioError,
+    SegmentsError,
+    SilentAudioError,
+    TooShortAudioError,
+)
+from sklearn_dysarthria.recordings._audio import (
     _HIGHEST_RATE,
     _LOWEST_RATE,
     _as_row,
@@ -17,12 +23,6 @@ from sklearn_dysarthria._recorded import (
     _where,
     decode,
     is_plausible_rate,
-)
-from sklearn_dysarthria.exceptions import (
-    EmptyAudioError,
-    SegmentsError,
-    SilentAudioError,
-    TooShortAudioError,
 )
 
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_dysarthria._recorded import describe_recording
 from sklearn_dysarthria._utils.file_memo import FileMemo, file_state
 from sklearn_dysarthria._utils.store import RecordingCache, entry_key, open_store
-from sklearn_dysarthria._waveform import segments_of
 from sklearn_dysarthria.exceptions import RecordingError
+from sklearn_dysarthria.recordings._audio import describe_recording
+from sklearn_dysarthria.recordings._waveform import segments_of
 
 __all__ = ["CachedFunction", "RecordingCache", "fingerprint"]
 

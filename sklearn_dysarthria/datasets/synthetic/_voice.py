@@ -1,7 +1,7 @@
 """A sustained vowel and a train of syllables, synthesised by source and filter.
 
 Nothing here knows of patients, severity or classes: the functions turn physical parameters into
-samples.  :mod:`sklearn_dysarthria.datasets._speech_model` chooses the parameters.
+samples.  :mod:`sklearn_dysarthria.datasets.synthetic._speech_model` chooses the parameters.
 """
 
 from __future__ import annotations
@@ -11,8 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import butter, sosfilt
 
-from sklearn_dysarthria.datasets._glottis import GlottalSource, Phonation, glottal_source, wandering
-from sklearn_dysarthria.datasets._vocal_tract import Tract, shape_tract, through_tract
+from sklearn_dysarthria.datasets.synthetic._glottis import (
+    GlottalSource,
+    Phonation,
+    glottal_source,
+    wandering,
+)
+from sklearn_dysarthria.datasets.synthetic._vocal_tract import Tract, shape_tract, through_tract
 
 _FRAME = 0.004  # s between two shapes of the vocal tract in a train of syllables
 _SLOW_FRAME = 0.01  # s, the same in a sustained vowel

@@ -14,16 +14,7 @@ import numpy as np
 import pandas as pd
 
 from sklearn_dysarthria._utils.progress import parallel_map
-from sklearn_dysarthria.datasets._channel import DEVICES, draw_level, record
-from sklearn_dysarthria.datasets._speech_model import (
-    Speaker,
-    articulation_of,
-    draw_speaker,
-    phonation_of,
-    traits_today,
-    vowel_formants,
-)
-from sklearn_dysarthria.datasets._synthetic_arguments import (
+from sklearn_dysarthria.datasets.synthetic._arguments import (
     TASKS,
     checked_classes,
     checked_difficulty,
@@ -34,7 +25,16 @@ from sklearn_dysarthria.datasets._synthetic_arguments import (
     count_of_patients,
     seed_entropy,
 )
-from sklearn_dysarthria.datasets._voice import sustained_vowel, syllable_train
+from sklearn_dysarthria.datasets.synthetic._channel import DEVICES, draw_level, record
+from sklearn_dysarthria.datasets.synthetic._speech_model import (
+    Speaker,
+    articulation_of,
+    draw_speaker,
+    phonation_of,
+    traits_today,
+    vowel_formants,
+)
+from sklearn_dysarthria.datasets.synthetic._voice import sustained_vowel, syllable_train
 
 __all__ = ["make_dysarthric_speech"]
 

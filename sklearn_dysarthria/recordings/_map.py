@@ -1,19 +1,4 @@
-"""The table of recordings, and the one way from a row of it to samples.
-
-A table of recordings is a :class:`pandas.DataFrame` with one row per recording and the columns
-
-``audio``
-    a path, or a one-dimensional float array;
-``sample_rate`` (Hz)
-    required for array rows; for files it is optional and must agree with the file;
-``patient``, ``task``
-    whom and what was recorded; optional until something needs them;
-``segments``
-    list of ``(start, end)`` in seconds, or None for the whole recording.
-
-Other columns travel along untouched.  A list, a one-dimensional object array or a Series of
-paths is accepted wherever neither patient nor task is needed.
-"""
+"""Run a function over the rows of a table, and report every recording that it cannot use."""
 
 from __future__ import annotations
 
@@ -28,36 +13,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sklearn_dysarthria._recorded import RecordingInfo, describe_recording
-from sklearn_dysarthria._table import (
-    DistinctRows,
-    Row,
-    as_table,
-    column,
-    one_label_per_patient,
-    patient_ids,
-)
 from sklearn_dysarthria._utils.progress import parallel_map
 from sklearn_dysarthria._utils.rows import NewRows, new_rows
 from sklearn_dysarthria._utils.workers import processes_open_our_files, works_in_this_process
-from sklearn_dysarthria._waveform import load_waveform, segments_of
 from sklearn_dysarthria.exceptions import RecordingError, RecordingWarning
-
-__all__ = [
-    "ONE_DEFAULT_FRAME",
-    "RecordingInfo",
-    "as_table",
-    "check_recordings",
-    "column",
-    "describe_recording",
-    "load_waveform",
-    "map_recordings",
-    "map_recordings_to_array",
-    "noted_failures",
-    "one_label_per_patient",
-    "patient_ids",
-    "segments_of",
-]
+from sklearn_dysarthria.recordings._audio import describe_recording
+from sklearn_dysarthria.recordings._table import (
+    DistinctRows,
+    Row,
+    as_table,
+    one_label_per_patient,
+    patient_ids,
+)
+from sklearn_dysarthria.recordings._waveform import load_waveform
 
 ONE_DEFAULT_FRAME = 2048 / 22050
 """Seconds in one frame of the default front end (``n_fft=2048`` at 22 050 Hz)."""

@@ -12,11 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from sklearn_dysarthria._utils.containers import (
-    declared_length_is_missing,
-    describe_plain_wav,
-    read_plain_wav,
-)
 from sklearn_dysarthria._utils.file_memo import FileMemo
 from sklearn_dysarthria.exceptions import (
     AudioTypeError,
@@ -27,6 +22,11 @@ from sklearn_dysarthria.exceptions import (
     SampleRateError,
     TruncatedAudioError,
     UnreadableAudioError,
+)
+from sklearn_dysarthria.recordings._containers import (
+    declared_length_is_missing,
+    describe_plain_wav,
+    read_plain_wav,
 )
 
 # Rates in Hz that a recording of speech can have: a lower one was meant in kHz, and a damaged
