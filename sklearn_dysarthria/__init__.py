@@ -15,6 +15,7 @@ _EXPORTS = {
         "HierarchicalClassifier",
         "HyperAlexNetClassifier",
         "HyperLinearClassifier",
+        "ResampledClassifier",
         "SeedEnsembleClassifier",
         "SkipFailedRows",
     ],
@@ -48,7 +49,7 @@ _EXPORTS = {
         "hyper_alexnet_pipeline",
         "sand_convnext_pipeline",
     ],
-    "preprocessing": ["AddNoise", "EnergyVAD", "RecordingOverSampler", "ResampledClassifier"],
+    "preprocessing": ["AddNoise", "EnergyVAD", "RecordingOverSampler"],
     "recordings": ["RecordingCache", "check_recordings", "load_waveform"],
     "report": ["Comparison", "compare"],
 }

@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "_hierarchical": ["HierarchicalClassifier"],
         "_hyper_alexnet": ["HyperAlexNetClassifier"],
         "_hyper_linear": ["HyperLinearClassifier"],
+        "_resampled": ["ResampledClassifier"],
         "_seed_ensemble": ["SeedEnsembleClassifier"],
     },
 )

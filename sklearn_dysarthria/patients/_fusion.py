@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn.base import MetaEstimatorMixin, _fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from sklearn_dysarthria._utils.estimators import forget_fit
 from sklearn_dysarthria.classifiers._base import LOSS_CONSTRAINTS, TorchClassifier
 from sklearn_dysarthria.nn._fusion import FUSIONS
 from sklearn_dysarthria.patients._fusion_answers import TaskFusionAnswers
@@ -358,8 +359,7 @@ class TaskFusionClassifier(MetaEstimatorMixin, TaskFusionAnswers):
             `tasks` names a task that the training set does not have; fewer than two classes;
             the transformer makes neither vectors nor images; the training diverged.
         """
-        for name in [name for name in vars(self) if name.endswith("_")]:
-            delattr(self, name)
+        forget_fit(self)
         table, patients, label_of = self._training_table(X, y)
         classes = np.unique(np.asarray(y))
         if len(classes) < 2:

@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_dysarthria._utils.votes import winners
+from sklearn_dysarthria._utils.decisions import Decision, decision_of
 from sklearn_dysarthria.nn._fusion import FUSIONS_WITH_ABSENT_VECTOR, FUSIONS_WITH_WEIGHTS
 from sklearn_dysarthria.patients._base import PatientClassifier
 from sklearn_dysarthria.patients._failed_recordings import check_on_unusable, with_lost_patients
@@ -66,7 +66,7 @@ class TaskFusionAnswers(PatientClassifier):
         names = patients[patients.isin(recordings.patients)]
         probabilities = self._probabilities(recordings, names)
         decided = pd.DataFrame(index=names)
-        decided["prediction"] = self.classes_[self._decide(probabilities)]
+        decided["prediction"] = self.classes_[self._decision()(probabilities, self.classes_)]
         used = pd.DataFrame({"task": recordings.tasks}).groupby(recordings.patients)["task"]
         decided["n_recordings"] = used.size().reindex(names).to_numpy()
         decided["n_tasks"] = used.nunique().reindex(names).to_numpy()
@@ -177,11 +177,8 @@ class TaskFusionAnswers(PatientClassifier):
         items = self._items(recordings, names, chosen)
         return items.mean_by_patient(self.classifier_.predict_proba(items), names)
 
-    def _decide(self, probabilities: np.ndarray) -> np.ndarray:
-        objective = self.net_.objective
-        if objective.is_ordinal:
-            return objective.decide(probabilities)
-        return winners(probabilities, probabilities)
+    def _decision(self) -> Decision:
+        return decision_of(self.classifier_)
 
     def _fitted_fusion(self) -> str:
         fitted = getattr(self, "classifier_", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,7 @@ import pandas as pd
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_dysarthria._utils.decisions import DecisionRule, common_rule, decide, decision_rule
-from sklearn_dysarthria._utils.votes import winners
+from sklearn_dysarthria._utils.decisions import Decision, MostProbable, common_decision, winners
 from sklearn_dysarthria.patients._abstention import check_abstention, is_unsure, withhold
 from sklearn_dysarthria.patients._base import PatientClassifier, score_method
 from sklearn_dysarthria.patients._failed_recordings import (
@@ -138,7 +138,14 @@ class PatientVotingAnswers(PatientClassifier):
             scores = votes.summed / votes.votes.sum(axis=1, keepdims=True)
         if self.voting == "hard":
             return winners(votes.votes, votes.summed), scores
-        return decide(self._decision_rule(), scores, self.classes_), scores
+        return self._decision()(scores, self.classes_), scores
+
+    def _decision(self) -> Decision:
+        if self.voting == "hard":
+            return MostProbable()
+        stacked = self.voting == "stacked"
+        models = [self.final_estimator_] if stacked else self._fitted_models().values()
+        return replace(common_decision(models), same_as_predict=False)
 
     def _confidence(self, votes: PatientVotes, codes: np.ndarray, scores: np.ndarray) -> np.ndarray:
         if self.voting == "hard":
@@ -167,11 +174,6 @@ class PatientVotingAnswers(PatientClassifier):
         predicted = answers[:, 0].astype(self.classes_.dtype)
         unsure = answers[:, 1].astype(bool)
         return withhold(predicted, unsure, self.abstain_label, self.classes_)
-
-    def _decision_rule(self) -> DecisionRule | None:
-        if self.voting == "stacked":
-            return decision_rule(self.final_estimator_)
-        return None if self.voting == "hard" else common_rule(self._fitted_models().values())
 
     def _refuse_other_vote_than_fitted(self) -> None:
         needed = {"weighted": "task_weights_", "stacked": "final_estimator_"}.get(self.voting)
