@@ -30,6 +30,7 @@ _EXPORTS = {
         "RMSprop",
         "SGD",
         "Schedule",
+        "ResampledClassifier",
         "SeedEnsembleClassifier",
         "SkipFailedRows",
     ],
@@ -63,7 +64,7 @@ _EXPORTS = {
         "hyper_alexnet_pipeline",
         "sand_convnext_pipeline",
     ],
-    "preprocessing": ["AddNoise", "EnergyVAD", "RecordingOverSampler", "ResampledClassifier"],
+    "preprocessing": ["AddNoise", "EnergyVAD", "RecordingOverSampler"],
     "recordings": ["RecordingCache", "check_recordings", "load_waveform"],
     "report": ["Comparison", "compare"],
 }
