@@ -32,7 +32,7 @@ from sklearn_dysarthria.classifiers._failed_rows import (
     spread,
     warn_left_out,
 )
-from sklearn_dysarthria.classifiers._frozen_rows import SkipFrozen, early_stopping
+from sklearn_dysarthria.classifiers._frozen import SkipFrozen, early_stopping
 from sklearn_dysarthria.classifiers._generators import torch_seed
 from sklearn_dysarthria.classifiers._inner_split import hold_out_patients
 from sklearn_dysarthria.classifiers._labels import check_labels, check_patients

@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn_dysarthria._utils.memory_maps import chunks
 from sklearn_dysarthria.classifiers._base import LOSS_CONSTRAINTS, Arrays, TorchClassifier
 from sklearn_dysarthria.classifiers._failed_rows import failed_rows
-from sklearn_dysarthria.classifiers._frozen_rows import SkipFrozen
+from sklearn_dysarthria.classifiers._frozen import SkipFrozen
 from sklearn_dysarthria.classifiers._net import Rows
 from sklearn_dysarthria.nn import SpecAugment
 from sklearn_dysarthria.nn._augment import Augmentation
