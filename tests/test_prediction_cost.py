@@ -13,7 +13,6 @@ import torch
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
-from skorch import NeuralNet
 
 from sklearn_dysarthria import (
     HierarchicalClassifier,
@@ -26,7 +25,6 @@ from sklearn_dysarthria import (
     hyper_alexnet_pipeline,
     make_dysarthric_speech,
 )
-from sklearn_dysarthria.classifiers._net_state import pack, unpack
 from sklearn_dysarthria.nn import HyperAlexNetModule
 
 NEEDLESS = ["matplotlib", "librosa", "opensmile", "openpyxl", "imblearn", "pytest", "numba"]
@@ -223,40 +221,6 @@ def test_a_copied_net_is_the_same_and_its_own(model, speech, way, tmp_path):
         for tensor in weights(other).values():
             tensor.zero_()
     assert all(torch.equal(weights(model)[name], tensor) for name, tensor in before.items())
-
-
-def test_packed_tensors_keep_type_layout_and_shared_memory():
-    base = torch.arange(24, dtype=torch.float32)
-    tied = torch.nn.Linear(2, 2)
-    kept = {
-        "view": base[3:],
-        "base": base,
-        "half": torch.ones(3, dtype=torch.bfloat16),
-        "layout": torch.rand(2, 3, 4, 4).to(memory_format=torch.channels_last),
-        "tied": torch.nn.Sequential(tied, tied),
-        "empty": torch.empty(0, dtype=torch.int64),
-    }
-    pickled, arrays = pack(kept)
-    assert len(pickled) < 3000
-    assert {array.dtype for array in arrays} == {np.dtype(np.uint8)}
-    back = unpack(pickled, arrays, "cpu")
-    for name in ("view", "base", "half", "layout", "empty"):
-        assert back[name].dtype == kept[name].dtype
-        assert back[name].stride() == kept[name].stride()
-        assert torch.equal(back[name], kept[name])
-    back["base"].zero_()
-    assert not back["view"].any()
-    assert kept["view"].any()
-    assert back["tied"][0].weight is back["tied"][1].weight
-    assert isinstance(back["tied"][0].weight, torch.nn.Parameter)
-
-
-def test_states_of_skorch_itself_still_load(model):
-    net = model.estimator_[-1].net_
-    other = type(net).__new__(type(net))
-    other.__setstate__(NeuralNet.__getstate__(net))
-    ours, theirs = net.module_.state_dict(), other.module_.state_dict()
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def test_a_pipeline_with_an_answer_of_its_own_is_asked_itself():

@@ -34,7 +34,7 @@ from sklearn_dysarthria.classifiers._failed_rows import (
     warn_left_out,
     with_nan_rows,
 )
-from sklearn_dysarthria.classifiers._frozen_rows import SkipFrozen
+from sklearn_dysarthria.classifiers._frozen import SkipFrozen
 from sklearn_dysarthria.classifiers._generators import torch_seed
 from sklearn_dysarthria.classifiers._heads import Head
 from sklearn_dysarthria.classifiers._labels import check_labels, check_patients
