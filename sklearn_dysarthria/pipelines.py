@@ -10,11 +10,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from sklearn_dysarthria.classifiers import (
-    ConvNeXtSeverityClassifier,
-    HyperAlexNetClassifier,
-    SkipFailedRows,
-)
+from sklearn_dysarthria.classifiers import SkipFailedRows
 from sklearn_dysarthria.features import EGeMAPSFeatures, LogMelDeltaImages
 from sklearn_dysarthria.patients import PatientFeaturesClassifier
 from sklearn_dysarthria.preprocessing import EnergyVAD
@@ -148,6 +144,8 @@ def hyper_alexnet_pipeline(*, preset: str = "paper", cache: Any = None, **params
     L. Ilias, D. Askounis, "Recognition of Dysarthria in Amyotrophic Lateral Sclerosis patients
     using Hypernetworks", arXiv:2503.01892 (2025).
     """
+    from sklearn_dysarthria.classifiers import HyperAlexNetClassifier  # imports torch
+
     pipeline = Pipeline(
         [("images", LogMelDeltaImages(cache=cache)), ("classify", HyperAlexNetClassifier())]
     )
@@ -194,6 +192,8 @@ def sand_convnext_pipeline(
     J. M. Mboe, A. N. Farras, L. A. Nikmah, "ConvNeXt-Based Deep Learning Framework for ALS
     Dysarthria Severity Classification", SAND challenge, ICASSP 2026.
     """
+    from sklearn_dysarthria.classifiers import ConvNeXtSeverityClassifier  # imports torch
+
     pipeline = Pipeline(
         [
             ("images", LogMelDeltaImages(vad=EnergyVAD(), cache=cache)),

@@ -7,7 +7,6 @@ import zipfile
 import joblib
 import pandas as pd
 import pytest
-
 from sklearn_dysarthria.cli._checks import StudyError
 from sklearn_dysarthria.cli._corpora import loader_of
 from sklearn_dysarthria.cli._model_file import FORMAT

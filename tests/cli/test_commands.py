@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, matthews_corrcoef
+from sklearn_dysarthria.cli._front_end import compute, front_end
+from sklearn_dysarthria.cli._model_file import read_facts, read_model
 
 from sklearn_dysarthria import load_recordings
 from sklearn_dysarthria.cli import _model_file
-from sklearn_dysarthria.cli._front_end import compute, front_end
-from sklearn_dysarthria.cli._model_file import read_facts, read_model
 from sklearn_dysarthria.cli._models import build_model
 from sklearn_dysarthria.cli._study import read_study
 from sklearn_dysarthria.exceptions import RecordingWarning

@@ -6,9 +6,9 @@ import shutil
 
 import pandas as pd
 import pytest
+from sklearn_dysarthria.cli._model_file import read_facts
 
 from sklearn_dysarthria import load_recordings
-from sklearn_dysarthria.cli._model_file import read_facts
 
 
 @pytest.fixture

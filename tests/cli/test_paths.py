@@ -3,7 +3,6 @@
 import pandas as pd
 import pytest
 import typer
-
 from sklearn_dysarthria.cli._paths import pattern_to_regex, recordings_from
 
 
