@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_dysarthria._utils.votes import winners
 from sklearn_dysarthria.nn._fusion import FUSIONS_WITH_ABSENT_VECTOR, FUSIONS_WITH_WEIGHTS
 from sklearn_dysarthria.patients._base import PatientClassifier
+from sklearn_dysarthria.patients._failed_recordings import check_on_unusable, with_lost_patients
 from sklearn_dysarthria.patients._task_items import TaskItems, TaskRecordings
 from sklearn_dysarthria.patients._task_recordings import recordings_of, warn_untrained_absence
 from sklearn_dysarthria.recordings import as_table, patient_ids
@@ -34,7 +35,7 @@ class TaskFusionAnswers(PatientClassifier):
     tasks_: list[Any]
     _tasks_left_out: set[Any]
 
-    def predict_patients(self, X):
+    def predict_patients(self, X, on_unusable="raise"):
         """Decide about every patient.
 
         Parameters
@@ -42,6 +43,10 @@ class TaskFusionAnswers(PatientClassifier):
         X : table of recordings with columns ``patient`` and ``task``
             See :mod:`sklearn_dysarthria.recordings`; tasks that training did not have are passed
             over with a warning, those that `tasks` left out of it without.
+        on_unusable : {"raise", "nan"}, default="raise"
+            What to do about a patient without a usable recording of any of the tasks.  With
+            ``"nan"`` the patient's row has counts of 0 and is otherwise missing, and one
+            :class:`~sklearn_dysarthria.exceptions.RecordingWarning` lists such patients.
 
         Returns
         -------
@@ -53,9 +58,12 @@ class TaskFusionAnswers(PatientClassifier):
         Raises
         ------
         PatientError
-            A patient has no usable recording of any of the tasks.
+            A patient has no usable recording of any of the tasks, and `on_unusable` is
+            ``"raise"``.
         """
-        recordings, names = self._ask(X)
+        check_on_unusable(on_unusable)
+        recordings, patients = self._ask(X, on_unusable)
+        names = patients[patients.isin(recordings.patients)]
         probabilities = self._probabilities(recordings, names)
         decided = pd.DataFrame(index=names)
         decided["prediction"] = self.classes_[self._decide(probabilities)]
@@ -63,7 +71,7 @@ class TaskFusionAnswers(PatientClassifier):
         decided["n_recordings"] = used.size().reindex(names).to_numpy()
         decided["n_tasks"] = used.nunique().reindex(names).to_numpy()
         decided[self._score_columns()] = probabilities
-        return decided
+        return with_lost_patients(decided, patients)
 
     @available_if(_weights_tasks)
     def task_weights(self, X):
@@ -140,12 +148,17 @@ class TaskFusionAnswers(PatientClassifier):
         }
         return pd.concat(tables, axis=1, names=["class", "task"])
 
-    def _ask(self, X: Any) -> tuple[TaskRecordings, pd.Index]:
+    def _ask(self, X: Any, on_unusable: str = "raise") -> tuple[TaskRecordings, pd.Index]:
         check_is_fitted(self, "classifier_")
         table = as_table(X)
         patients = patient_ids(table, "to decide per patient")
         recordings = recordings_of(
-            self.transformer_, table, self.tasks_, self._tasks_left_out, self.recording_shape_
+            self.transformer_,
+            table,
+            self.tasks_,
+            self._tasks_left_out,
+            self.recording_shape_,
+            on_unusable,
         )
         self.training_patients_.warn_about(table, patients)
         return recordings, pd.Index(pd.unique(patients), name="patient", dtype=object)

@@ -14,9 +14,11 @@ from sklearn_dysarthria._utils.votes import winners
 from sklearn_dysarthria.patients._abstention import check_abstention, is_unsure, withhold
 from sklearn_dysarthria.patients._base import PatientClassifier, score_method
 from sklearn_dysarthria.patients._failed_recordings import (
+    check_on_unusable,
     refuse_lost_patients,
     told_apart,
     warn_lost,
+    with_lost_patients,
 )
 from sklearn_dysarthria.patients._leaks import TrainingPatients
 from sklearn_dysarthria.patients._patient_votes import PatientVotes, tasks_in_order
@@ -54,13 +56,17 @@ class PatientVotingAnswers(PatientClassifier):
             models[None] = self.estimator_
         return models
 
-    def predict_patients(self, X):
+    def predict_patients(self, X, on_unusable="raise"):
         """Decide about every patient.
 
         Parameters
         ----------
         X : table of recordings with column ``patient``
             See :mod:`sklearn_dysarthria.recordings`.
+        on_unusable : {"raise", "nan"}, default="raise"
+            What to do about a patient none of whose recordings can be used.  With ``"nan"`` the
+            patient's row has counts of 0 and is otherwise missing, and one
+            :class:`~sklearn_dysarthria.exceptions.RecordingWarning` lists such patients.
 
         Returns
         -------
@@ -74,11 +80,12 @@ class PatientVotingAnswers(PatientClassifier):
         Raises
         ------
         PatientError
-            None of a patient's recordings could be used.
+            None of a patient's recordings could be used, and `on_unusable` is ``"raise"``.
         UnknownTaskError
             A recording's task has no model, no weight or no place in the stack.
         """
         check_is_fitted(self, "classes_")
+        check_on_unusable(on_unusable)
         self._refuse_other_vote_than_fitted()
         table = told_apart(as_table(X))
         patients = patient_ids(table, "to decide per patient")
@@ -86,8 +93,13 @@ class PatientVotingAnswers(PatientClassifier):
         models = self._fitted_models()
         codes, scores = recording_votes(models, table, self.classes_, common_score_method(models))
         if (codes < 0).any():
-            refuse_lost_patients(patients, codes < 0)
+            if on_unusable == "raise":
+                refuse_lost_patients(patients, codes < 0)
             warn_lost(table, patients, codes < 0, "have no vote", stacklevel=2)
+        names = pd.Index(pd.unique(patients), name="patient", dtype=object)
+        kept = pd.Index(patients, dtype=object).isin(patients[codes >= 0])
+        if not kept.all():
+            table, patients, codes, scores = table[kept], patients[kept], codes[kept], scores[kept]
         votes = PatientVotes(codes, scores, patients)
         codes, of_patients = self._decide(votes, table)
         confidence = self._confidence(votes, codes, of_patients)
@@ -97,7 +109,7 @@ class PatientVotingAnswers(PatientClassifier):
             abstained = is_unsure(confidence, self.abstain_below)
         vote_columns = [f"votes_{label}" for label in self.classes_]
         # At once: a table that grows column by column costs as much as a small network.
-        return pd.DataFrame(
+        decided = pd.DataFrame(
             {
                 "prediction": self.classes_[codes],
                 "confidence": confidence,
@@ -108,6 +120,7 @@ class PatientVotingAnswers(PatientClassifier):
             },
             index=votes.names,
         )
+        return with_lost_patients(decided, names)
 
     def _decide(self, votes: PatientVotes, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Return the position of each patient's class, and each patient's scores."""
