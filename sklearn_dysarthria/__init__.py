@@ -58,6 +58,7 @@ _EXPORTS = {
         "quadratic_kappa",
         "within_one_class",
     ],
+    "persistence": ["load_model", "save_model"],
     "pipelines": [
         "egemaps_svm_patient_model",
         "egemaps_svm_pipeline",

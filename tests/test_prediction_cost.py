@@ -60,8 +60,9 @@ def model(speech):
 def test_predict_imports_what_predictions_need():
     code = (
         "import sys, sklearn_dysarthria.cli\n"
-        "from sklearn_dysarthria.cli import _decisions, _front_end, _inputs, _model_file\n"
-        "from sklearn_dysarthria.cli import _output, _paths, _remarks, _study, _work\n"
+        "from sklearn_dysarthria import features, load_model\n"
+        "from sklearn_dysarthria.cli import _file_names, _files, _predict, _study\n"
+        "features.front_end\n"
         "from sklearn_dysarthria import PatientVotingClassifier, EGeMAPSFeatures, EnergyVAD\n"
         f"needless = {['torch', *NEEDLESS]}\n"
         "print([name for name in needless if name in sys.modules])\n"
