@@ -46,7 +46,7 @@ def main() -> None:
 
 def n_head_parameters(context_dim: int) -> int:
     """Count the weights of the hypernetwork."""
-    module = HyperAlexNetModule(context_dim=context_dim, backbone_width=0.25)
+    module = HyperAlexNetModule(context_dim=context_dim, width=0.25)
     return count_parameters(module.head)
 
 

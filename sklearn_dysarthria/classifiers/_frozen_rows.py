@@ -8,13 +8,10 @@ batches, losses and gradients of g, and the same random numbers, none of which f
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
 import torch
-from skorch.callbacks import EarlyStopping
-from skorch.utils import noop
 from torch import Tensor, nn
 
 from sklearn_dysarthria._utils.memory_maps import drop_pages
@@ -148,46 +145,6 @@ class FrozenBatch(CheckedInputs):
     def checked(self) -> dict[str, Tensor]:
         """Return these inputs, or images if frozen stages have changed since they were fetched."""
         return self if self.rows.state.still_holds() else self.rows.__getitems__(self.positions)[0]
-
-
-def early_stopping(patience: int, callbacks: Any) -> EarlyStopping:
-    """Return the callback that stops a training and brings the best weights back.
-
-    Parameters
-    ----------
-    patience : int
-        Epochs without progress.
-    callbacks : list of skorch callbacks or None
-        The user's, which may let frozen weights learn from some epoch on.
-    """
-    if callbacks:
-        return EarlyStopping(patience=patience, load_best=True, sink=noop)
-    return EarlyStoppingOfLearning(patience=patience, load_best=False, sink=noop)
-
-
-class EarlyStoppingOfLearning(EarlyStopping):
-    """Early stopping that keeps the best of the weights that learn.
-
-    skorch's ``load_best`` copies the whole network whenever it improves: 57 million weights of
-    AlexNet, while the layers behind it have 4 million.
-    """
-
-    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Note the weights that learn if they are the best so far; stop if patience is over."""
-        super().on_epoch_end(net, **kwargs)
-        if self.misses_ == 0:
-            self.best_model_weights_ = deepcopy(_learning_tensors(net.module_))
-
-    def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        """Bring the best weights back."""
-        if self.best_model_weights_ is not None:
-            net.module_.load_state_dict(self.best_model_weights_, strict=False)
-
-
-def _learning_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Return all of a network's tensors but the weights that are frozen."""
-    frozen = {name for name, weight in module.named_parameters() if not weight.requires_grad}
-    return {name: tensor for name, tensor in module.state_dict().items() if name not in frozen}
 
 
 def separable_backbone(module: nn.Module) -> Backbone | None:

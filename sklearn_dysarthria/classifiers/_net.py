@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,8 @@ from torch.utils.data import Dataset
 
 from sklearn_dysarthria._utils.memory_maps import drop_pages
 from sklearn_dysarthria.classifiers._generators import OwnGenerator
+from sklearn_dysarthria.classifiers._losses import Objective
 from sklearn_dysarthria.classifiers._net_state import PackedState
-from sklearn_dysarthria.classifiers._objectives import Objective
 from sklearn_dysarthria.nn._augment import Augmentation
 from sklearn_dysarthria.nn._batch_norm import lone_sample, normalises_batches, without_batch_of_one
 from sklearn_dysarthria.nn._mixing import BatchMixing, MixedTarget
@@ -303,20 +302,6 @@ class EpochProgress(Callback):
         """Close the bar."""
         self.bar_.close()
         del self.bar_  # an open terminal does not pickle
-
-
-def check_views(n_tta: Any, augmentation: Augmentation | None) -> None:
-    """Raise ValueError for a number of views that there cannot be.
-
-    It is looked at before training, and again before each prediction, since it may be changed.
-    """
-    if isinstance(n_tta, bool) or not isinstance(n_tta, Integral) or int(n_tta) < 1:
-        raise ValueError(f"n_tta={n_tta!r} must be an integer of 1 or more.")
-    if int(n_tta) > 1 and augmentation is None:
-        raise ValueError(
-            f"n_tta={n_tta} averages over augmented views, and no augmentation of images is on: "
-            "switch on one of those of the classifier, or set n_tta=1."
-        )
 
 
 def resolve_device(device: str) -> str:

@@ -34,8 +34,8 @@ class HyperAlexNetModule(nn.Module):
         Of the backbone; see :func:`build_backbone` and :meth:`Backbone.freeze`.
     backbone : str, default="alexnet"
         See :func:`build_backbone`.
-    backbone_depth, backbone_width, image_size
-        ``depth``, ``width`` and ``image_size`` of :func:`build_backbone`.
+    depth, width, image_size
+        See :func:`build_backbone`.
 
     Attributes
     ----------
@@ -81,8 +81,8 @@ class HyperAlexNetModule(nn.Module):
         weights: Any = None,
         freeze: int | str | None = None,
         backbone: str = "alexnet",
-        backbone_depth: int | None = None,
-        backbone_width: float = 1.0,
+        depth: int | None = None,
+        width: float = 1.0,
         image_size: int | tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
@@ -91,8 +91,8 @@ class HyperAlexNetModule(nn.Module):
         self.backbone: Backbone = build_backbone(
             backbone,
             weights=weights,
-            depth=backbone_depth,
-            width=backbone_width,
+            depth=depth,
+            width=width,
             image_size=image_size,
         ).freeze(freeze)
         self.embedding = nn.Linear(self.backbone.out_features, embedding_dim)

@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
     submod_attrs={
         "_bootstrap": ["patient_bootstrap"],
         "_features": ["PatientFeaturesClassifier"],
-        "_fusion": ["TaskFusionClassifier"],
+        "fusion": ["TaskFusionClassifier"],
         "_ordinal": ["mae_in_classes", "quadratic_kappa", "within_one_class"],
         "_scorers": ["patient_scorer"],
         "_splits": ["RepeatedStratifiedPatientKFold", "StratifiedPatientKFold"],

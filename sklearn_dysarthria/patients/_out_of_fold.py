@@ -18,7 +18,7 @@ from sklearn_dysarthria.patients._recording_models import (
     recording_votes,
 )
 from sklearn_dysarthria.patients._splits import StratifiedPatientKFold
-from sklearn_dysarthria.patients._task_items import sorted_patients
+from sklearn_dysarthria.patients.fusion._items import sorted_patients
 
 
 def out_of_fold_votes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 from sklearn.utils._param_validation import Interval
@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn_dysarthria.classifiers._base import Arrays
 from sklearn_dysarthria.classifiers._images import ImageClassifier
 from sklearn_dysarthria.classifiers._shared_parameters import document_shared_parameters
-from sklearn_dysarthria.nn import BackboneModule, check_backbone_name
+from sklearn_dysarthria.nn import BackboneModule
 
 
 @document_shared_parameters
@@ -22,14 +22,11 @@ class BackboneClassifier(ImageClassifier):
 
     Parameters
     ----------
-    backbone : str, default="vit_b_16"
+    backbone : str or Backbone, default="vit_b_16"
         Any of :func:`sklearn_dysarthria.nn.list_backbones`, such as ``"resnet50"`` or
-        ``"efficientnet_b0"``, or ``"timm/<architecture>"`` if timm is installed.  A vision
-        transformer is built for the size of the images; torchvision's must be square.
-    depth : int, default=None
-        Keep only that many of its first stages; of AlexNet and ConvNeXt.
-    width : float, default=1.0
-        Factor on the number of its channels; of AlexNet and ConvNeXt with ``weights=None``.
+        ``"efficientnet_b0"``, or ``"timm/<architecture>"`` if timm is installed; a
+        :class:`~sklearn_dysarthria.Backbone` says where the weights come from, and whether they
+        are frozen.
     stochastic_depth : float, default=None
         Probability with which the last block is skipped in training, earlier ones less; None is
         the architecture's own.
@@ -67,17 +64,15 @@ class BackboneClassifier(ImageClassifier):
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_dysarthria import BackboneClassifier
+    >>> from sklearn_dysarthria import Backbone, BackboneClassifier
     >>> images = np.random.default_rng(0).normal(size=(4, 3, 32, 32)).astype("float32")
-    >>> model = BackboneClassifier("resnet18", weights=None, max_epochs=1, random_state=0)
+    >>> model = BackboneClassifier(
+    ...     Backbone("resnet18", weights=None), max_epochs=1, random_state=0)
     >>> model.fit(images, ["HC", "HC", "ALS", "ALS"]).predict_proba(images).shape
     (4, 2)
     """
 
     _parameter_constraints = ImageClassifier._parameter_constraints | {
-        "backbone": [str],  # by name, which check_backbone_name knows
-        "depth": [Interval(Integral, 1, None, closed="left"), None],
-        "width": [Interval(Real, 0, None, closed="neither")],
         "stochastic_depth": [Interval(Real, 0, 1, closed="left"), None],
         "dropout": [Interval(Real, 0, 1, closed="left")],
     }
@@ -86,40 +81,19 @@ class BackboneClassifier(ImageClassifier):
         self,
         backbone="vit_b_16",
         *,
-        weights="IMAGENET1K_V1",
-        depth=None,
-        width=1.0,
         stochastic_depth=None,
         dropout=0.0,
-        freeze=None,
         loss="cross_entropy",
-        gamma=2.0,
-        label_smoothing=0.0,
         class_weight=None,
-        class_weight_beta=0.999,
         oversample=None,
-        spec_augment=0.0,
-        spec_augment_width=0.125,
-        spec_augment_masks=2,
-        horizontal_flip=0.0,
-        vertical_flip=0.0,
-        rotation=0.0,
-        color_jitter=0.0,
-        translation=0.0,
-        mixup=0.0,
-        cutmix=0.0,
-        n_tta=1,
+        augment=None,
         optimizer="adamw",
         lr=1e-4,
-        momentum=0.9,
         weight_decay=0.01,
         lr_schedule="cosine",
-        warmup_epochs=0,
+        early_stopping=None,
         max_epochs=30,
         batch_size=16,
-        early_stopping=False,
-        validation_fraction=0.2,
-        patience=5,
         callbacks=None,
         device="auto",
         mixed_precision="auto",
@@ -128,40 +102,19 @@ class BackboneClassifier(ImageClassifier):
         verbose=0,
     ):
         self.backbone = backbone
-        self.weights = weights
-        self.depth = depth
-        self.width = width
         self.stochastic_depth = stochastic_depth
         self.dropout = dropout
-        self.freeze = freeze
         self.loss = loss
-        self.gamma = gamma
-        self.label_smoothing = label_smoothing
         self.class_weight = class_weight
-        self.class_weight_beta = class_weight_beta
         self.oversample = oversample
-        self.spec_augment = spec_augment
-        self.spec_augment_width = spec_augment_width
-        self.spec_augment_masks = spec_augment_masks
-        self.horizontal_flip = horizontal_flip
-        self.vertical_flip = vertical_flip
-        self.rotation = rotation
-        self.color_jitter = color_jitter
-        self.translation = translation
-        self.mixup = mixup
-        self.cutmix = cutmix
-        self.n_tta = n_tta
+        self.augment = augment
         self.optimizer = optimizer
         self.lr = lr
-        self.momentum = momentum
         self.weight_decay = weight_decay
         self.lr_schedule = lr_schedule
-        self.warmup_epochs = warmup_epochs
+        self.early_stopping = early_stopping
         self.max_epochs = max_epochs
         self.batch_size = batch_size
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.patience = patience
         self.callbacks = callbacks
         self.device = device
         self.mixed_precision = mixed_precision
@@ -169,19 +122,11 @@ class BackboneClassifier(ImageClassifier):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        check_backbone_name(self.backbone)
-
     def _module(self, arrays: Arrays, n_classes: int, seed: int) -> tuple[type, dict[str, Any]]:
         return BackboneModule, {
             "n_classes": n_classes,
-            "backbone": self.backbone,
-            "weights": self.weights,
-            "freeze": self.freeze,
-            "depth": self.depth,
-            "width": self.width,
             "image_size": arrays["X"].shape[2:],
             "stochastic_depth": self.stochastic_depth,
             "dropout": self.dropout,
+            **self._object("backbone").module_arguments(),
         }
