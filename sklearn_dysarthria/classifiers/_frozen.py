@@ -17,8 +17,8 @@ from torch import nn
 from sklearn_dysarthria._utils.memory_maps import drop_pages
 from sklearn_dysarthria._utils.progress import progress_bar
 from sklearn_dysarthria._utils.rows import new_rows
-from sklearn_dysarthria._utils.store import ArrayStore, entry_key
 from sklearn_dysarthria.nn import Backbone
+from sklearn_dysarthria.recordings import ArrayStore, entry_key
 
 RECIPE = 1
 """To be raised whenever the same weights make something else of the same image."""

@@ -18,7 +18,6 @@ from skorch.utils import noop
 from torch import Tensor, nn
 
 from sklearn_dysarthria._utils.memory_maps import drop_pages
-from sklearn_dysarthria._utils.store import open_store
 from sklearn_dysarthria.classifiers._frozen import FrozenPart, FrozenState
 from sklearn_dysarthria.classifiers._net import (
     CheckedInputs,
@@ -27,6 +26,7 @@ from sklearn_dysarthria.classifiers._net import (
     resolve_autocast,
 )
 from sklearn_dysarthria.nn import Backbone
+from sklearn_dysarthria.recordings import open_store
 
 LARGEST_RATIO = 4.0
 """Frozen output of an image up to which it is kept, as a multiple of the image's size.

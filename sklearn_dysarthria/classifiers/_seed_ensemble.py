@@ -30,8 +30,7 @@ from sklearn_dysarthria._utils.routing import groups_for_fit
 from sklearn_dysarthria._utils.votes import winners
 from sklearn_dysarthria.classifiers._failed_rows import refuse_failed
 from sklearn_dysarthria.classifiers._labels import check_labels
-from sklearn_dysarthria.recordings import noted_failures
-from sklearn_dysarthria.recordings._map import _note_failures
+from sklearn_dysarthria.recordings import note_failures, noted_failures
 
 
 def _gives_probabilities(model: SeedEnsembleClassifier) -> bool:
@@ -143,7 +142,7 @@ class SeedEnsembleClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
             delayed(_fit_member)(member, X, y, groups) for member in members
         )
         for _, failed in fitted:
-            _note_failures(failed)
+            note_failures(failed)
         self._refuse_soft_without_probabilities(fitted[0][0])
         self.estimators_ = [member for member, _ in fitted]
         self.classes_ = self.estimators_[0].classes_

@@ -184,13 +184,11 @@ class EGeMAPSFeatures(RecordingTransformer):
         self._validate_params()
         n_features = len(self.get_feature_names_out())
         with _no_warning_of_short_segments():
-            # openSMILE computes in C, outside Python's lock, and shares nothing between calls.
             rows = map_recordings(
                 CachedFunction(self._features, self.cache, self._cache_parameters),
                 table,
                 on_error=self.on_error,
                 n_jobs=self.n_jobs,
-                prefer="threads",
                 verbose=self.verbose,
                 desc="openSMILE",
             )

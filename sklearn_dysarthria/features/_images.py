@@ -84,7 +84,7 @@ class LogMelDeltaImages(  # type: ignore[call-arg]
         Folder on a disk where :meth:`transform` writes its array, instead of holding it in memory;
         see the notes.
     n_jobs : int, optional
-        Number of processes; None means 1 unless in a :func:`joblib.parallel_config` context.
+        Number of threads; None means 1 unless in a :func:`joblib.parallel_config` context.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a recording that cannot be used; ``"nan"`` fills its image with NaN and
         lists all such rows in one warning.
@@ -98,16 +98,13 @@ class LogMelDeltaImages(  # type: ignore[call-arg]
 
     Notes
     -----
-    With `mmap_folder`, images go to the disk one by one as they are finished, and the result is a
-    read-only memory map of them, with the same numbers.  The classifiers of images read it batch
-    by batch, so that memory does not grow with the number of recordings.  The file has no name and
-    nobody needs to delete it: the disk gets its space back when the array is no longer in use, or
-    the process ends in whatever way.  joblib's processes on the same computer share the file;
+    With `mmap_folder`, each finished image is written to a file in that folder, and the result is a
+    read-only memory map of the file, with the same numbers.  The classifiers of images read it
+    batch by batch, so that memory does not grow with the number of recordings.  The file is removed
+    when the array is no longer in use or the process ends; if the process is killed, the next call
+    with the same folder removes it.  joblib's processes on the same computer share the file;
     pickling the array copies it.  On a ``tmpfs``, as ``/tmp`` is on some systems, the file would
     lie in memory.
-
-    With several processes on one Linux computer they write into memory that the result then owns.
-    Changing it in place takes that memory once more.
 
     Where the papers are silent, the default is inferred: 224 mel bands, step 512 and a Hann
     window follow the sister papers of the authors of [1]_.

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from sklearn_dysarthria._utils.file_memo import FileMemo
 from sklearn_dysarthria.exceptions import (
     AudioTypeError,
     EmptyAudioError,
@@ -28,6 +27,7 @@ from sklearn_dysarthria.recordings._containers import (
     describe_plain_wav,
     read_plain_wav,
 )
+from sklearn_dysarthria.recordings._file_memo import FileMemo
 
 # Rates in Hz that a recording of speech can have: a lower one was meant in kHz, and a damaged
 # header must not make the resampler ask for all the memory there is.

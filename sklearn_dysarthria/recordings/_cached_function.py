@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_dysarthria._utils.file_memo import FileMemo, file_state
-from sklearn_dysarthria._utils.store import RecordingCache, entry_key, open_store
 from sklearn_dysarthria.exceptions import RecordingError
 from sklearn_dysarthria.recordings._audio import describe_recording
+from sklearn_dysarthria.recordings._cache import entry_key, open_store
+from sklearn_dysarthria.recordings._file_memo import FileMemo, file_state
 from sklearn_dysarthria.recordings._waveform import segments_of
 
-__all__ = ["CachedFunction", "RecordingCache", "fingerprint"]
+__all__ = ["CachedFunction", "fingerprint"]
 
 # SHA-256 of 700 kB takes 0.35 ms, as long as all the rest of finding an image.
 _digests = FileMemo(size=50_000)
@@ -108,7 +108,7 @@ class CachedFunction:
         Where to keep results; None computes every time.
     parameters : callable
         Takes the row, returns a mapping of everything but the audio that determines the result;
-        see :func:`~sklearn_dysarthria._utils.store.entry_key`.
+        see :func:`~sklearn_dysarthria.recordings.entry_key`.
     """
 
     def __init__(

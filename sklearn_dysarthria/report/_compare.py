@@ -15,8 +15,8 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.utils import column_or_1d
 
+from sklearn_dysarthria._utils.parallel import one_by_one
 from sklearn_dysarthria._utils.progress import progress_bar
-from sklearn_dysarthria._utils.workers import one_by_one
 from sklearn_dysarthria.exceptions import PatientError, SmallClassWarning
 from sklearn_dysarthria.patients import RepeatedStratifiedPatientKFold, patient_bootstrap
 from sklearn_dysarthria.patients._base import class_columns, refuse_missing_labels

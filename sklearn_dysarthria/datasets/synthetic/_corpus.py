@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sklearn_dysarthria._utils.progress import parallel_map
+from sklearn_dysarthria._utils.parallel import parallel_map
 from sklearn_dysarthria.datasets.synthetic._arguments import (
     TASKS,
     checked_classes,
