@@ -1,4 +1,4 @@
-"""Truncated files are told from whole ones, container by container."""
+"""Truncated files are distinguished from whole ones, container by container."""
 
 import contextlib
 import os
@@ -180,7 +180,7 @@ def test_flac_of_unknown_length_asks_for_another(folder, whole):
     content[22:26] = bytes(4)
     path = saved(folder, content, "flac")
     for function in (load_waveform, describe_recording):
-        with pytest.raises(UnreadableAudioError, match=r"does not tell how long.*to a pipe"):
+        with pytest.raises(UnreadableAudioError, match=r"does not say how long.*to a pipe"):
             function(path)
 
 

@@ -18,7 +18,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn_dysarthria._utils.estimators import RecordingTransformer
 from sklearn_dysarthria.exceptions import TooShortAudioError
 from sklearn_dysarthria.recordings import as_table, load_waveform, map_recordings
-from sklearn_dysarthria.recordings._audio import _where, describe_recording
+from sklearn_dysarthria.recordings._audio import describe_recording, row_and_path
 from sklearn_dysarthria.recordings._cached_function import CachedFunction
 
 _FUNCTIONALS = "Functionals"
@@ -244,7 +244,7 @@ class EGeMAPSFeatures(RecordingTransformer):
         if np.isnan(frames).all():
             raise TooShortAudioError(
                 f"{len(waveform) / rate:.4g} s are too short for openSMILE's frames.",
-                **_where(row),
+                **row_and_path(row),
             )
         if self._smile().feature_level.name == _FUNCTIONALS:
             return frames[0]
