@@ -47,7 +47,7 @@ def works_alone(n_jobs: int | None) -> bool:
 def _in_dask_task() -> bool:
     """Return whether a worker of a Dask cluster runs this.
 
-    joblib would hand every item back to the cluster, whatever ``n_jobs`` says; but the cluster's
+    joblib would hand every item back to the cluster, even with ``n_jobs=1``; but the cluster's
     cores are busy with tasks like the one that asks.
     """
     utils = sys.modules.get("distributed.utils")
@@ -92,7 +92,7 @@ def parallel_map(
     n_jobs : int or None
         As in scikit-learn: None means 1 unless inside a ``joblib.parallel_config`` context.  Inside
         the work of another :class:`joblib.Parallel`, or a task on a Dask cluster, the caller does
-        the work itself, whatever is given.
+        the work itself, and this is ignored.
     verbose : int
         0 is silent, 1 shows a bar while it runs, 2 leaves it on the screen.
     desc : str

@@ -265,7 +265,7 @@ def _described(row: Any, path: str) -> RecordingInfo:
 
 
 def _decode_any(row: Any) -> tuple[np.ndarray, float]:
-    """Return samples in integers of 16 bits, or floats, whatever kind of sound file it is."""
+    """Return samples in integers of 16 bits, or floats, from any kind of sound file."""
     import soundfile
 
     where = row_and_path(row)

@@ -1,4 +1,4 @@
-"""Compute something of a recording once and find it again.
+"""Compute a result for a recording once, and find it again.
 
 The key is what determines the result: the bytes of the audio, its rate, the segments, and the
 parameters of the computation.  Names and positions of rows are not part of it, so folds, grid
@@ -58,8 +58,8 @@ def fingerprint(row: Any) -> str:
     Raises
     ------
     RecordingError
-        The row cannot be used.  Whatever can be told from the row and the file's header is told
-        here: a bad row must not pass because the same audio is known from a good one.
+        The row cannot be used.  Everything that the row and the file's header show is checked here:
+        a bad row must not pass because the same audio is known from a good one.
     OSError
         The file vanished meanwhile.
     """
@@ -85,11 +85,11 @@ def _state_of_audio(row: Any) -> tuple[int, ...] | None:
 
 
 def _is_unchanged(row: Any, content: str, state: tuple[int, ...] | None) -> bool:
-    """Tell whether a row's file is as it was; its state was taken before its fingerprint."""
+    """Return whether a row's file is as it was; its state was taken before its fingerprint."""
     if state is None:
         return True
     try:
-        # The fingerprint reads a file that was changed just now again, for its state may not tell.
+        # The fingerprint reads a file that was changed just now again: its state may look the same.
         return _state_of_audio(row) == state and fingerprint(row) == content
     except (RecordingError, OSError):
         return False
@@ -140,12 +140,12 @@ class CachedFunction:
             content = fingerprint(row)
             key = entry_key(content, self.parameters(row))
         except (RecordingError, OSError):
-            return self.compute(row, *out)  # which says what is wrong with the row
+            return self.compute(row, *out)  # which raises with the reason
         found = self.store.get(key, *out)
         if found is not None:
             return found
         with self.store.computing(key):
-            found = self.store.get(key, *out)  # another process may have been faster
+            found = self.store.get(key, *out)  # another worker may have been faster
             if found is None:
                 found = self.compute(row, *out)
                 if _is_unchanged(row, content, state):
