@@ -27,7 +27,7 @@ from sklearn_dysarthria import (
     dask_backend,
     patient_scorer,
 )
-from sklearn_dysarthria._utils.progress import parallel_map
+from sklearn_dysarthria._utils.parallel import parallel_map
 
 distributed = pytest.importorskip("distributed")
 cloudpickle = pytest.importorskip("cloudpickle")

@@ -22,6 +22,7 @@ from skorch.helper import predefined_split
 
 from sklearn_dysarthria._utils.decisions import Decision
 from sklearn_dysarthria._utils.estimators import forget_fit
+from sklearn_dysarthria._utils.failed_rows import failed_rows
 from sklearn_dysarthria._utils.repeated_rows import RepeatedRows
 from sklearn_dysarthria.classifiers._augment import Augment
 from sklearn_dysarthria.classifiers._backbones import Backbone
@@ -30,7 +31,6 @@ from sklearn_dysarthria.classifiers._early_stopping import EarlyStopping
 from sklearn_dysarthria.classifiers._failed_rows import (
     check_no_overflow,
     check_none_failed,
-    failed_rows,
     warn_left_out,
     with_nan_rows,
 )

@@ -12,15 +12,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_dysarthria._utils.store import open_store
+from sklearn_dysarthria._utils.failed_rows import failed_rows
 from sklearn_dysarthria.classifiers._backbones import Backbone
-from sklearn_dysarthria.classifiers._failed_rows import failed_rows
 from sklearn_dysarthria.classifiers._frozen import FrozenFeatures
 from sklearn_dysarthria.classifiers._generators import torch_seed
 from sklearn_dysarthria.classifiers._images import check_images
 from sklearn_dysarthria.classifiers._net import resolve_device
 from sklearn_dysarthria.classifiers._parameter_objects import TakesParameterObjects
 from sklearn_dysarthria.nn import build_backbone
+from sklearn_dysarthria.recordings import open_store
 
 
 class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TakesParameterObjects):

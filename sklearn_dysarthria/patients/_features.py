@@ -11,8 +11,8 @@ from sklearn.base import MetaEstimatorMixin, _fit_context, clone
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_dysarthria._utils.failed_rows import failed_rows
 from sklearn_dysarthria._utils.routing import groups_for_fit
-from sklearn_dysarthria.classifiers._failed_rows import failed_rows
 from sklearn_dysarthria.exceptions import RecordingWarning
 from sklearn_dysarthria.patients._base import PatientClassifier, score_method, scores_by_class
 from sklearn_dysarthria.patients._failed_recordings import (

@@ -114,7 +114,7 @@ class AddNoise(NoOutputContainer, RecordingTransformer, auto_wrap_output_keys=No
         only: not on the row, the other rows or the number of processes.  None draws another
         noise each time.
     n_jobs : int, optional
-        Processes to work with; None means 1 unless inside a ``joblib.parallel_config`` context.
+        Threads to work with; None means 1 unless inside a ``joblib.parallel_config`` context.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a recording that cannot be used.  With ``"nan"`` it stays as it is, so
         that later steps meet the same error under their own ``on_error``; one

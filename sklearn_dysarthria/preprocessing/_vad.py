@@ -106,7 +106,7 @@ class EnergyVAD(NoOutputContainer, RecordingTransformer, auto_wrap_output_keys=N
         Folder that keeps what was found, keyed by the audio's content, the segments that it came
         with and these parameters.
     n_jobs : int, optional
-        Processes to work with; None means 1 unless inside a ``joblib.parallel_config`` context.
+        Threads to work with; None means 1 unless inside a ``joblib.parallel_config`` context.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a recording that cannot be used.  With ``"nan"`` it is not analysed and
         keeps the segments it came with (None if it had none), so that later steps meet the same

@@ -14,8 +14,8 @@ from sklearn.base import clone
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_dysarthria._utils.parallel import one_by_one
 from sklearn_dysarthria._utils.progress import progress_bar
-from sklearn_dysarthria._utils.workers import one_by_one
 from sklearn_dysarthria.exceptions import PatientError
 from sklearn_dysarthria.patients import RepeatedStratifiedPatientKFold
 from sklearn_dysarthria.patients._base import PatientClassifier, refuse_missing_labels

@@ -10,11 +10,11 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from skorch.callbacks import Callback, Unfreezer
 
 from sklearn_dysarthria import BackboneClassifier, BackboneEmbeddings
-from sklearn_dysarthria._utils.store import RecordingCache
 from sklearn_dysarthria.classifiers import _frozen, _frozen_rows
 from sklearn_dysarthria.classifiers._frozen import FrozenPart
 from sklearn_dysarthria.classifiers._images import ImageClassifier
 from sklearn_dysarthria.nn import Backbone, build_backbone
+from sklearn_dysarthria.recordings import RecordingCache
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import torch
 from skorch.callbacks import Callback
 
 from sklearn_dysarthria import BackboneEmbeddings
-from sklearn_dysarthria._utils.store import open_store
 from sklearn_dysarthria.classifiers import _frozen
 from sklearn_dysarthria.classifiers._frozen import FrozenPart, FrozenState
 from sklearn_dysarthria.classifiers._images import ImageClassifier
 from sklearn_dysarthria.nn import Backbone, build_backbone
+from sklearn_dysarthria.recordings import open_store
 
 FREEZES = {"spec_augment": 0.0, "freeze": "all", "max_epochs": 3, "lr": 0.01}
 

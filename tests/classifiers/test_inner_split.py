@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_array_equal
+from sklearn_dysarthria.classifiers._inner_split import hold_out_patients
 
 from sklearn_dysarthria import HyperLinearClassifier
 from sklearn_dysarthria.classifiers import _base
-from sklearn_dysarthria.classifiers._inner_split import hold_out_patients
 from sklearn_dysarthria.exceptions import PatientError
 
 PATIENTS = np.repeat([f"p{n:02d}" for n in range(16)], 3)

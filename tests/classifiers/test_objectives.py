@@ -11,9 +11,9 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
 from sklearn.metrics import cohen_kappa_score, mean_absolute_error
+from sklearn_dysarthria.classifiers._objectives import LOSSES, Objective
 
 from sklearn_dysarthria import HyperAlexNetClassifier, HyperLinearClassifier
-from sklearn_dysarthria.classifiers._objectives import LOSSES, Objective
 from sklearn_dysarthria.nn import FocalLoss
 from sklearn_dysarthria.nn._ordinal import ORDINAL_LOSSES
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from sklearn_dysarthria.patients._task_items import TaskRecordings, sorted_patients
 
 

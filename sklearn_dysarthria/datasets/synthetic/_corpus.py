@@ -21,7 +21,7 @@ import pandas as pd
 from scipy.signal import butter, lfilter, sosfilt
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from sklearn_dysarthria._utils.progress import parallel_map
+from sklearn_dysarthria._utils.parallel import parallel_map
 from sklearn_dysarthria.datasets._tasks import TASKS
 from sklearn_dysarthria.datasets.synthetic._speakers import (
     Speaker,

@@ -20,8 +20,7 @@ from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 
-from sklearn_dysarthria._utils.memory_maps import chunks, drop_pages
-from sklearn_dysarthria.classifiers._failed_rows import failed_rows
+from sklearn_dysarthria._utils.failed_rows import failed_rows, partly_invalid_rows
 from sklearn_dysarthria.exceptions import PatientError, RecordingWarning
 from sklearn_dysarthria.patients._failed_recordings import (
     labelled,
@@ -373,15 +372,11 @@ def _vectors_or_images(table: pd.DataFrame, transformed: Any) -> np.ndarray:
         )
     with np.errstate(over="ignore", invalid="ignore"):
         values = values.astype(np.float32, copy=False)
-        # Finite exactly if all of the row is: float64 cannot overflow over so few values.
-        axes = tuple(range(1, values.ndim))
-        parts = [values[part].sum(axis=axes, dtype=np.float64) for part in chunks(values)]
-        sums = np.concatenate(parts)
-    partly_nan = ~np.isfinite(sums) & ~failed_rows(values)
-    if partly_nan.any():
+    invalid = partly_invalid_rows(values)
+    if invalid.any():
         raise ValueError(
             f"the transformer's output has NaN or infinity inside rows "
-            f"{table.index[partly_nan].tolist()}; begin with an imputer, or repair the recordings."
+            f"{table.index[invalid].tolist()}; begin with an imputer, or correct the recordings."
         )
     return values
 
