@@ -49,7 +49,7 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         networks, a local state dict, or None for random ones, drawn by `random_state`.  Every
         tensor must match by name and shape.
     batch_size : int, default=32
-        Images per forward pass through convolutions; layers without any take at least 64.
+        Images per forward pass.
     device : str, default="auto"
         Torch device; ``"auto"`` takes the GPU where there is one.
     cache : str, path, RecordingCache, joblib.Memory or None, default=None
@@ -169,10 +169,12 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         device = resolve_device(self.device)
         # A copy on the GPU: transform changes nothing, and pickles load where there is none.
         network = self.backbone_ if device == "cpu" else deepcopy(self.backbone_).to(device)
-        part = FrozenFeatures(network, device, store=open_store(self.cache), batch_size=self.batch_size)
+        features = FrozenFeatures(
+            network, device, store=open_store(self.cache), batch_size=self.batch_size
+        )
         out = np.full((len(images), self._n_features_out), np.nan, dtype=np.float32)
         if len(usable):
-            out[usable] = part(images, usable, self.verbose)
+            out[usable] = features(images, usable, self.verbose)
         return out
 
     @property
