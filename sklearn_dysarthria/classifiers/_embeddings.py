@@ -33,7 +33,7 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Take
         which says where the weights come from and how many stages are kept.  Random weights are
         drawn by `random_state`.  All of it is frozen, whatever its `freeze` says.
     batch_size : int, default=32
-        Images per forward pass through convolutions; layers without any take at least 64.
+        Images per forward pass.
     device : str, default="auto"
         Torch device; ``"auto"`` takes the GPU where there is one.
     cache : str, path, RecordingCache, joblib.Memory or None, default=None
@@ -146,12 +146,12 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Take
         device = resolve_device(self.device)
         # A copy on the GPU: transform changes nothing, and pickles load where there is none.
         network = self.backbone_ if device == "cpu" else deepcopy(self.backbone_).to(device)
-        part = FrozenFeatures(
+        features = FrozenFeatures(
             network, device, store=open_store(self.cache), batch_size=self.batch_size
         )
         out = np.full((len(images), self._n_features_out), np.nan, dtype=np.float32)
         if len(usable):
-            out[usable] = part(images, usable, self.verbose)
+            out[usable] = features(images, usable, self.verbose)
         return out
 
     @property

@@ -21,6 +21,7 @@ from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 
 from sklearn_dysarthria._utils.failed_rows import failed_rows, partly_invalid_rows
+from sklearn_dysarthria._utils.memory_maps import chunks
 from sklearn_dysarthria.exceptions import PatientError, RecordingWarning
 from sklearn_dysarthria.patients._failed_recordings import (
     labelled,
@@ -134,9 +135,7 @@ class TaskItems:
 
     def __getitem__(self, index: Any) -> np.ndarray:
         """Gather items; what stands for a missing recording means nothing (see `present`)."""
-        gathered = self.values[self.rows[index]]
-        drop_pages(self.values)
-        return gathered
+        return self.values[self.rows[index]]
 
     @property
     def present(self) -> np.ndarray:
