@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import (
 from sklearn_dysarthria.cli._checks import StudyError, did_you_mean, is_none
 from sklearn_dysarthria.cli._study import ModelSettings
 from sklearn_dysarthria.patients import PatientVotingClassifier
-from sklearn_dysarthria.patients._task_weights import check_task_weights
+from sklearn_dysarthria.patients.voting._task_weights import check_task_weights
 from sklearn_dysarthria.pipelines import PRESETS
 from sklearn_dysarthria.recordings._table import column
 from sklearn_dysarthria.report import METHODS, build_methods

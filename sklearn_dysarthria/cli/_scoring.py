@@ -18,7 +18,7 @@ from sklearn_dysarthria.cli._checks import StudyError, did_you_mean
 from sklearn_dysarthria.exceptions import SmallClassWarning
 from sklearn_dysarthria.patients import patient_bootstrap, patient_scorer
 from sklearn_dysarthria.patients._bootstrap import check_draws, warn_about_small_classes
-from sklearn_dysarthria.patients._named_scores import NAMED_SCORES
+from sklearn_dysarthria.patients._scores import NAMED_SCORES
 from sklearn_dysarthria.recordings import one_label_per_patient, patient_ids
 from sklearn_dysarthria.report import Comparison
 from sklearn_dysarthria.report._compare import _positive_class, _score

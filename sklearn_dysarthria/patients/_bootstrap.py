@@ -51,10 +51,10 @@ def patient_bootstrap(
     y_true : array-like of shape (n_samples,)
         True labels; one per patient.
     y_pred : array-like of shape (n_samples, ...)
-        Predictions or scores, whatever `metric` takes.
+        Predictions or scores, as `metric` takes them.
     patients : array-like of shape (n_samples,), optional
-        Patient of each row.  None takes each row for another patient; with `repeats` the first
-        row of every repetition is then the first patient, and so on.
+        Patient of each row.  None means that each row is another patient; with `repeats`, the
+        first row of every repetition is then the first patient, and so on.
     repeats : array-like of shape (n_samples,), optional
         Repetition of cross-validation that each row comes from.  The metric is then computed
         within each repetition and averaged, on the same drawn patients, so that repetitions do

@@ -11,10 +11,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dysarthria._utils.decisions import Decision, decision_of
 from sklearn_dysarthria.nn._fusion import FUSIONS_WITH_ABSENT_VECTOR, FUSIONS_WITH_WEIGHTS
-from sklearn_dysarthria.patients._base import PatientClassifier
-from sklearn_dysarthria.patients._failed_recordings import check_on_unusable, with_lost_patients
+from sklearn_dysarthria.patients._patient_classifier import PatientClassifier
 from sklearn_dysarthria.patients._task_items import TaskItems, TaskRecordings
 from sklearn_dysarthria.patients._task_recordings import recordings_of, warn_untrained_absence
+from sklearn_dysarthria.patients._unusable import check_on_unusable, with_lost_patients
 from sklearn_dysarthria.recordings import as_table, patient_ids
 
 

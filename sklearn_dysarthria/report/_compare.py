@@ -19,9 +19,10 @@ from sklearn_dysarthria._utils.progress import progress_bar
 from sklearn_dysarthria._utils.workers import one_by_one
 from sklearn_dysarthria.exceptions import PatientError, SmallClassWarning
 from sklearn_dysarthria.patients import RepeatedStratifiedPatientKFold, patient_bootstrap
-from sklearn_dysarthria.patients._base import class_columns, refuse_missing_labels
 from sklearn_dysarthria.patients._bootstrap import check_draws, warn_about_small_classes
-from sklearn_dysarthria.patients._scorers import DecidedPatients
+from sklearn_dysarthria.patients._class_scores import class_columns
+from sklearn_dysarthria.patients._scores import DecidedPatients
+from sklearn_dysarthria.patients._splits import check_no_missing_labels
 from sklearn_dysarthria.recordings import as_table, one_label_per_patient, patient_ids
 from sklearn_dysarthria.report._comparison import Comparison
 from sklearn_dysarthria.report._methods import (
@@ -133,7 +134,7 @@ def compare(
     check_draws(confidence, n_resamples)
     table = as_table(X)
     y = column_or_1d(y)
-    refuse_missing_labels(y)
+    check_no_missing_labels(y)
     label_of = one_label_per_patient(patient_ids(table), y)
     classes = np.unique(y)
     positive = _positive_class(classes, positive)

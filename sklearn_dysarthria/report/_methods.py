@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_dysarthria._utils.tasks import task_group
 from sklearn_dysarthria.exceptions import BandwidthWarning
 from sklearn_dysarthria.patients import PatientVotingClassifier
-from sklearn_dysarthria.patients._base import PatientClassifier
+from sklearn_dysarthria.patients._patient_classifier import PatientClassifier
 from sklearn_dysarthria.pipelines import (
     PRESETS,
     SAND_BANDS,
