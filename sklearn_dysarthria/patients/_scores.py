@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.metrics import get_scorer
+from sklearn.metrics import cohen_kappa_score, get_scorer
 from sklearn.metrics._scorer import _BaseScorer
 from sklearn.utils import check_consistent_length, column_or_1d
 
@@ -49,12 +49,9 @@ def quadratic_kappa(y_true: Any, y_pred: Any, classes: Any = None) -> float:
     0.941...
     """
     true, predicted, n_classes = _ranks(y_true, y_pred, classes)
-    # In whole numbers, so that what is exactly 0 or -1 comes out as that.
-    observed = len(true) * int(np.sum((true - predicted) ** 2))
-    counts = [np.bincount(ranks, minlength=n_classes) for ranks in (true, predicted)]
-    distance = np.subtract.outer(np.arange(n_classes), np.arange(n_classes)) ** 2
-    expected = int(counts[0] @ distance @ counts[1])
-    return 1 - observed / expected if expected else float("nan")
+    if len(np.union1d(true, predicted)) == 1:
+        return float("nan")
+    return cohen_kappa_score(true, predicted, labels=np.arange(n_classes), weights="quadratic")
 
 
 def mae_in_classes(y_true: Any, y_pred: Any, classes: Any = None) -> float:
