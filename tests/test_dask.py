@@ -131,7 +131,7 @@ def test_search_gives_serial_scores_and_shares_the_cache(client, tmp_path):
         for _ in range(2)
     )
     # Neither worker shall be done with everything before the other has imported the package.
-    client.run(importlib.import_module, "sklearn_dysarthria.patients._voting")
+    client.run(importlib.import_module, "sklearn_dysarthria.patients.voting._classifier")
     client.run(_note_extractions, extractions)
     with joblib.parallel_config(backend="dask"):
         search.fit(X, y)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn_dysarthria.classifiers._after_fit import all_finite
 from skorch.callbacks import Callback
 
 from sklearn_dysarthria import HyperAlexNetClassifier
-from sklearn_dysarthria.classifiers._after_fit import all_finite
 from sklearn_dysarthria.nn import build_backbone
 
 SMALL = {

@@ -26,9 +26,9 @@ from sklearn_dysarthria.nn._fusion import (
     FUSIONS_WITH_ABSENT_VECTOR,
     FUSIONS_WITH_WEIGHTS,
 )
-from sklearn_dysarthria.patients._base import PatientClassifier
-from sklearn_dysarthria.patients._failed_recordings import check_on_unusable, with_lost_patients
 from sklearn_dysarthria.patients._leaks import TrainingPatients
+from sklearn_dysarthria.patients._patient_classifier import PatientClassifier
+from sklearn_dysarthria.patients._unusable import check_on_unusable, with_lost_patients
 from sklearn_dysarthria.patients.fusion._items import (
     TaskItems,
     TaskRecordings,

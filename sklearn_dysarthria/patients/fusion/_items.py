@@ -21,16 +21,16 @@ from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 
 from sklearn_dysarthria._utils.failed_rows import failed_rows, partly_invalid_rows
-from sklearn_dysarthria._utils.memory_maps import chunks
+from sklearn_dysarthria._utils.memory_maps import chunks, drop_pages
+from sklearn_dysarthria._utils.tasks import tasks_in_order
 from sklearn_dysarthria.exceptions import PatientError, RecordingWarning
-from sklearn_dysarthria.patients._failed_recordings import (
-    labelled,
-    refuse_lost_patients,
-    told_apart,
-    warn_lost,
-)
 from sklearn_dysarthria.patients._leaks import split_searches_by_patient
-from sklearn_dysarthria.patients._patient_votes import tasks_in_order
+from sklearn_dysarthria.patients._unusable import (
+    check_no_patient_lost,
+    rows_labelled,
+    warn_unusable,
+    with_unique_labels,
+)
 from sklearn_dysarthria.recordings import column, noted_failures, patient_ids
 from sklearn_dysarthria.recordings._table import as_objects
 
@@ -135,7 +135,9 @@ class TaskItems:
 
     def __getitem__(self, index: Any) -> np.ndarray:
         """Gather items; what stands for a missing recording means nothing (see `present`)."""
-        return self.values[self.rows[index]]
+        gathered = self.values[self.rows[index]]
+        drop_pages(self.values)
+        return gathered
 
     @property
     def present(self) -> np.ndarray:
@@ -324,7 +326,7 @@ def _selected(
     on_unusable: str = "raise",
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Return the rows of the tasks, with labels that tell them apart, and their positions."""
-    table = told_apart(table)
+    table = with_unique_labels(table)
     found = column(table, "task", "to fuse tasks")
     wanted = np.fromiter((task in tasks for task in found), bool, len(found))
     ignored = sorted(set(found[~wanted]) - set(warned), key=str)
@@ -347,12 +349,14 @@ def _usable(
     """Leave out the recordings that failed, with one warning that lists them."""
     values = _vectors_or_images(table, transformed)
     failed = failed_rows(values)
-    failed |= labelled(table, failures)  # an imputer behind the transformer may have filled them
+    failed |= rows_labelled(
+        table, failures
+    )  # an imputer behind the transformer may have filled them
     patients = patient_ids(table)
     if failed.any():
         if on_unusable == "raise":
-            refuse_lost_patients(patients, failed)
-        warn_lost(table, patients, failed, "count as missing", stacklevel=5)
+            check_no_patient_lost(patients, failed)
+        warn_unusable(table, patients, failed, "count as missing", stacklevel=5)
         values = values[~failed]
     table = table[~failed]
     return TaskRecordings(
