@@ -18,6 +18,7 @@ from sklearn.svm import SVC
 from skorch import NeuralNet
 
 from sklearn_dysarthria import (
+    Backbone,
     HierarchicalClassifier,
     HyperAlexNetClassifier,
     HyperLinearClassifier,
@@ -40,8 +41,7 @@ NEEDLESS += [
     "sklearn_dysarthria.report._compare",
 ]
 SMALL = {
-    "backbone": "convnext_femto",
-    "weights": None,
+    "backbone": Backbone("convnext_femto", weights=None),
     "embedding_dim": 8,
     "max_epochs": 1,
     "device": "cpu",

@@ -29,7 +29,13 @@ import torch
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from torch.utils.data import DataLoader, TensorDataset
 
-from sklearn_dysarthria import HyperAlexNetClassifier, LogMelDeltaImages, fetch_minsk2020_als
+from sklearn_dysarthria import (
+    HyperAlexNetClassifier,
+    LogMelDeltaImages,
+    fetch_minsk2020_als,
+    Backbone,
+    CrossEntropy,
+)
 from sklearn_dysarthria.classifiers._frozen import FrozenPart
 from sklearn_dysarthria.classifiers._generators import torch_seed
 from sklearn_dysarthria.nn import HyperAlexNetModule
@@ -80,8 +86,8 @@ def probabilities(network: torch.nn.Module, images: np.ndarray) -> np.ndarray:
 def classifier(**options: Any) -> HyperAlexNetClassifier:
     """Return the estimator with the loop's settings."""
     return HyperAlexNetClassifier(
-        weights=None,
-        freeze="all",
+        backbone=Backbone("alexnet", weights=None, freeze="all"),
+        loss=CrossEntropy(),
         max_epochs=options.pop("max_epochs", EPOCHS),
         batch_size=BATCH,
         device="cpu",
@@ -186,7 +192,11 @@ def training(source: str, rounds: int) -> None:
 def grid(source: str, rounds: int) -> None:
     """Time a search over the head."""
     images, labels = images_and_labels(source)
-    settings = {"head": ["hyper", "dense"], "lr": [1e-4, 3e-4, 1e-3], "label_smoothing": [0.0, 0.1]}
+    settings = {
+        "head": ["hyper", "dense"],
+        "lr": [1e-4, 3e-4, 1e-3],
+        "loss__label_smoothing": [0.0, 0.1],
+    }
     passed = {"images": 0}
     apply = FrozenPart._apply
 

@@ -71,6 +71,12 @@ class ParameterObject(BaseEstimator):
         """Return an object of the kind, for messages."""
         return cls()
 
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.get_params() == other.get_params()
+
+    def __hash__(self) -> int:
+        return hash(type(self))  # parameters may change
+
     def check(self) -> None:
         """Raise ValueError for a value that is not allowed, or values that contradict each other.
 

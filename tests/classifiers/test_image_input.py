@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from sklearn_dysarthria import Backbone, EarlyStopping, HyperAlexNetClassifier, HyperHead
 from sklearn_dysarthria.exceptions import PatientError, RecordingWarning
 
 
@@ -18,7 +19,7 @@ def test_read_only_and_memory_mapped(case, make_images, tmp_path):
     frozen = X.copy()
     frozen.setflags(write=False)
     for given in (mapped, frozen):
-        assert_array_equal(case.model(spec_augment=0).fit(given, y).classes_, [0, 1])
+        assert_array_equal(case.model(augment__spec=0).fit(given, y).classes_, [0, 1])
         assert_array_equal(case.model().fit(given, y).predict_proba(given), expected)
     assert_array_equal(frozen, X)
 
@@ -177,16 +178,16 @@ def test_missing_patients(convnext, make_images):
     groups = [f"p{n}" for n in range(23)]
     for missing in (None, np.nan):
         with pytest.raises(PatientError, match=r"groups contains NaN or None in rows \[23\]"):
-            convnext.model(early_stopping=True).fit(X, y, groups=[*groups, missing])
+            convnext.model(early_stopping=EarlyStopping()).fit(X, y, groups=[*groups, missing])
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         convnext.model().fit(X, y, groups=groups)
 
 
-def test_context_must_be_there_and_keep_its_size(femto_alexnet, make_images):
-    from sklearn_dysarthria import HyperAlexNetClassifier
-
+def test_context_must_be_there_and_keep_its_size(make_images):
     X, y = make_images(8)
-    model = HyperAlexNetClassifier(weights=None, context="data", max_epochs=1, lr=1e-3)
+    femto = Backbone("convnext_femto", weights=None)
+    head = HyperHead(context="data")
+    model = HyperAlexNetClassifier(backbone=femto, head=head, max_epochs=1, lr=1e-3)
     with pytest.raises(ValueError, match="must be the output of ImagesWithContext"):
         model.fit(X, y)
 

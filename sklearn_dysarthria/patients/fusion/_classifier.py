@@ -454,7 +454,8 @@ class TaskItemClassifier(TorchClassifier):
 
     def __init__(self, parameters):
         self.parameters = parameters
-        vars(self).update(parameters)
+        for name, value in parameters.items():
+            setattr(self, name, value)
 
     def _check_input(self, X: TaskItems, *, reset: bool) -> Arrays:
         # Not an ndarray, but indexed like one, which is all that batches ask for.
