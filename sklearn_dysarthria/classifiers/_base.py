@@ -88,7 +88,7 @@ class TorchClassifier(ClassifierMixin, TakesParameterObjects):
         "lr": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "lr_schedule": [StrOptions(set(Schedule.named())), Schedule, None],
-        "early_stopping": [EarlyStopping, None],
+        "early_stopping": [StrOptions(set(EarlyStopping.named())), EarlyStopping, None],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "callbacks": [list, tuple, None],

@@ -143,7 +143,7 @@ def test_the_package_offers_each():
         ({"head": "hypre"}, r"Did you mean 'hyper'\?"),
         ({"lr_schedule": "cosin"}, r"lr_schedule='cosin' must be None, .* Did you mean 'cosine'\?"),
         ({"lr_schedule": Schedule("cosin")}, "lr_schedule: The 'name' parameter of Schedule"),
-        ({"early_stopping": "yes"}, "early_stopping='yes' must be None or an EarlyStopping"),
+        ({"early_stopping": "yes"}, "early_stopping='yes' must be None, 'valid_loss' or an Early"),
         ({"early_stopping": True}, r"such as EarlyStopping\(\)"),
         ({"class_weight": "ballanced"}, r"a Mapping or an object .* Did you mean 'balanced'\?"),
     ],
@@ -173,6 +173,17 @@ def test_what_to_give_first_where_there_is_no_object(estimator):
         assert model.get_params()[f"{name}__{inside}"] == 1
         with pytest.raises(ValueError, match="Invalid parameter 'rotaton'"):
             model.set_params(**{f"{name}__rotaton": 1})
+
+
+def test_a_name_and_what_differs_from_its_defaults_in_one_call():
+    model = HyperLinearClassifier()
+    model.set_params(loss="focal", loss__gamma=3, early_stopping="valid_loss")
+    assert model.loss == FocalLoss(gamma=3)
+    assert model.early_stopping == "valid_loss"
+    model.set_params(early_stopping="valid_loss", early_stopping__patience=2)
+    assert model.early_stopping == EarlyStopping(patience=2)
+    with pytest.raises(ValueError, match="Invalid parameter 'augment'"):
+        model.set_params(augment__rotation=3)
 
 
 def test_the_object_to_give_first_is_that_of_the_name():
@@ -272,9 +283,11 @@ def test_names_stand_for_objects_with_their_defaults(table):
         "optimizer": ("sgd", SGD()),
         "lr_schedule": ("cosine", Schedule("cosine")),
         "class_weight": ("effective_number", EffectiveNumber()),
+        "early_stopping": ("valid_loss", EarlyStopping()),
     }
+    groups = np.arange(24)
     for name, (string, given) in pairs.items():
-        by_name = HyperLinearClassifier(**arguments, **{name: string}).fit(X, y)
-        by_object = HyperLinearClassifier(**arguments, **{name: given}).fit(X, y)
+        by_name = HyperLinearClassifier(**arguments, **{name: string}).fit(X, y, groups)
+        by_object = HyperLinearClassifier(**arguments, **{name: given}).fit(X, y, groups)
         assert_array_equal(by_name.predict_proba(X), by_object.predict_proba(X))
         assert getattr(by_name, name) == string

@@ -104,7 +104,7 @@ class TaskFusionClassifier(MetaEstimatorMixin, TakesParameterObjects, PatientCla
         Passes over the items.
     batch_size : int, default=16
         Items per step; one more where batch normalisation would be left with a single item.
-    early_stopping : EarlyStopping or None, default=None
+    early_stopping : "valid_loss", EarlyStopping or None, default=None
         Hold out some of the training patients and stop when their loss no longer falls, see
         :class:`~sklearn_dysarthria.EarlyStopping`.
 
