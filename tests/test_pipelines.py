@@ -122,7 +122,7 @@ def test_the_sand_entrys_training():
 
 
 @pytest.mark.parametrize("build", [hyper_alexnet_pipeline, sand_convnext_pipeline])
-def test_every_published_parameter_is_reachable_and_survives_cloning(build):
+def test_every_published_parameter_can_be_set_and_survives_cloning(build):
     pipeline = build(preset="quick")
     for name, value in pipeline.get_params().items():
         if "__" in name:

@@ -109,9 +109,9 @@ def _finite_or_failed(array: np.ndarray, name: str) -> np.ndarray:
         sums = np.concatenate(
             [array[part].sum(axis=axes, dtype=np.float64) for part in chunks(array)]
         )
-    spoilt = ~np.isfinite(sums) & ~failed_rows(array)
-    if spoilt.any():
+    partly_nan = ~np.isfinite(sums) & ~failed_rows(array)
+    if partly_nan.any():
         raise ValueError(
-            f"{name} contains NaN or infinity inside rows {np.flatnonzero(spoilt).tolist()}."
+            f"{name} contains NaN or infinity inside rows {np.flatnonzero(partly_nan).tolist()}."
         )
     return array

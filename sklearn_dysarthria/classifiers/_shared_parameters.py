@@ -59,8 +59,8 @@ SHARED_PARAMETERS: dict[str, tuple[str, str]] = {
     "early_stopping": (
         '"valid_loss", EarlyStopping or None',
         "Hold out some of the training patients and stop when their loss no longer falls, see\n"
-        ':class:`~sklearn_dysarthria.EarlyStopping`; ``"valid_loss"`` is one with its defaults.  Needs\n'
-        "`groups`.",
+        ':class:`~sklearn_dysarthria.EarlyStopping`; ``"valid_loss"`` is one with its defaults.\n'
+        "Needs `groups`.",
     ),
     "max_epochs": ("int", "Passes over the training data."),
     "batch_size": (

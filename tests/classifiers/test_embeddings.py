@@ -54,13 +54,13 @@ def test_failed_rows_stay_in_place(make_images):
     X, _ = make_images(6)
     model = femto(batch_size=4).fit(X)
     whole = model.transform(X)
-    spoilt = X.copy()
-    spoilt[[0, 4]] = np.nan
-    found = model.transform(spoilt)
+    broken = X.copy()
+    broken[[0, 4]] = np.nan
+    found = model.transform(broken)
     assert found.shape == (6, 192)
     assert_array_equal(np.flatnonzero(np.isnan(found).all(axis=1)), [0, 4])
     assert_allclose(found[[1, 2, 3, 5]], whole[[1, 2, 3, 5]], atol=1e-5)
-    assert np.isnan(model.transform(spoilt[:1])).all()
+    assert np.isnan(model.transform(broken[:1])).all()
     X[1, 0, 0, 0] = np.nan
     with pytest.raises(ValueError, match=r"NaN or infinity inside rows \[1\]"):
         model.transform(X)

@@ -112,7 +112,7 @@ def test_fitted_attributes_are_documented(case, make_images):
         ("random_state", "seed"),
     ],
 )
-def test_bad_parameters_are_refused_at_fit(convnext, make_images, name, value):
+def test_bad_parameters_are_errors_of_fit(convnext, make_images, name, value):
     X, y = make_images(4)
     model = convnext.model(lr_schedule=Schedule(), early_stopping=EarlyStopping())
     model.set_params(optimizer=SGD(), class_weight=EffectiveNumber())
@@ -168,7 +168,7 @@ def test_labels_come_back_as_they_went_in(case, make_images, labels):
     assert probabilities.shape == (len(X), len(labels))
     assert_allclose(probabilities.sum(axis=1), 1)
     assert_array_equal(model.classes_[probabilities.argmax(axis=1)], predicted)
-    # scikit-learn's metrics, unlike this fit, refuse integers kept as objects.
+    # scikit-learn's metrics, unlike this fit, do not take integers kept as objects.
     assert model.score(X, y.tolist()) == np.mean(predicted == y)
 
 

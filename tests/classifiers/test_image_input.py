@@ -51,12 +51,12 @@ def test_non_contiguous_views_and_lists(convnext, make_images):
 @pytest.mark.parametrize(
     "shape", [(6, 12), (6, 32, 32), (6, 1, 32, 32), (6, 32, 32, 3), (6, 3, 32, 32, 1), ()]
 )
-def test_other_shapes_are_refused(convnext, shape):
+def test_other_shapes_are_errors(convnext, shape):
     with pytest.raises(ValueError, match=r"shape \(n_samples, 3, height, width\)"):
         convnext.model().fit(np.zeros(shape, "f4"), np.arange(6) % 2)
 
 
-def test_other_types_are_refused(convnext):
+def test_other_types_are_errors(convnext):
     for given in (np.zeros((6, 3, 32, 32), "c8"), np.full((6, 3, 32, 32), "a")):
         with pytest.raises(ValueError, match="numeric images"):
             convnext.model().fit(given, np.arange(6) % 2)
@@ -78,7 +78,7 @@ def test_images_too_small_for_the_backbone(convnext, make_images):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_spoilt_pixels(case, make_images, value):
+def test_broken_pixels(case, make_images, value):
     X, y = make_images()
     model = case.model().fit(case.wrap(X), y)
     X[4, 1, 5, 5] = value
@@ -101,14 +101,14 @@ def test_failed_rows_are_left_out_of_the_fit(case, make_images):
     X, y = make_images()
     given = case.wrap(X)
     bad = np.array([2, 9])
-    spoilt = given.copy()
+    broken = given.copy()
     if case.structured:
-        spoilt["context"][2] = np.nan  # either half of a recording may have failed
-        spoilt["image"][9] = np.nan
+        broken["context"][2] = np.nan  # either half of a recording may have failed
+        broken["image"][9] = np.nan
     else:
-        spoilt[bad] = np.nan
+        broken[bad] = np.nan
     with pytest.warns(RecordingWarning) as caught:
-        model = case.model().fit(spoilt, y)
+        model = case.model().fit(broken, y)
     assert len(caught) == 1
     assert "2 of 24 rows" in str(caught[0].message)
     assert "[2, 9]" in str(caught[0].message)
@@ -121,24 +121,24 @@ def test_failed_rows_at_prediction(case, make_images):
     X, y = make_images()
     given = case.wrap(X)
     model = case.model().fit(given, y)
-    spoilt = given.copy()
+    broken = given.copy()
     if case.structured:
-        spoilt["image"][[0, 5]] = np.nan
+        broken["image"][[0, 5]] = np.nan
     else:
-        spoilt[[0, 5]] = np.nan
+        broken[[0, 5]] = np.nan
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        probabilities = model.predict_proba(spoilt)
+        probabilities = model.predict_proba(broken)
     assert_array_equal(np.flatnonzero(np.isnan(probabilities).all(axis=1)), [0, 5])
     kept = np.delete(np.arange(len(X)), [0, 5])
     assert_allclose(probabilities[kept], model.predict_proba(given)[kept], atol=1e-5)
     with pytest.raises(ValueError, match=r"predict has no answer for rows \[0, 5\]"):
-        model.predict(spoilt)
-    alone = model.predict_proba(spoilt[[0, 5]])
+        model.predict(broken)
+    alone = model.predict_proba(broken[[0, 5]])
     assert alone.shape == (2, 2)
     assert np.isnan(alone).all()
     with pytest.raises(ValueError, match=r"no answer for rows \[0\]"):
-        model.predict(spoilt[:1])
+        model.predict(broken[:1])
 
 
 def test_nothing_usable(convnext, make_images):
@@ -200,10 +200,10 @@ def test_context_must_be_there_and_keep_its_size(make_images):
     assert model.n_context_features_ == 5
     with pytest.raises(ValueError, match=r"context must have shape \(n_samples, 5\)"):
         model.predict(with_context(6))
-    spoilt = with_context(5)
-    spoilt["context"][3, 1] = np.inf
+    broken = with_context(5)
+    broken["context"][3, 1] = np.inf
     with pytest.raises(ValueError, match=r"context contains NaN or infinity inside rows \[3\]"):
-        model.predict(spoilt)
+        model.predict(broken)
 
 
 def test_noise_takes_the_image_out_of_a_structured_array(noise_case, make_images):

@@ -44,7 +44,7 @@ def model(**changes):
     return model.set_params(**changes)
 
 
-def test_refuses_without_patients(X):
+def test_patients_are_needed(X):
     with pytest.raises(ValueError, match="holds out patients, and needs to know them"):
         model().fit(X, LABELS)
 

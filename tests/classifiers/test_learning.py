@@ -79,7 +79,7 @@ def test_linear_classifier_learns_features():
     assert model.score(X, y) > 0.95
 
 
-def test_linear_classifier_refuses_nan_inside_a_row():
+def test_nan_inside_a_row_of_features_is_an_error():
     X, y = make_blobs(20, centers=2, random_state=0)
     X[3, 0] = np.nan
     with pytest.raises(ValueError, match=r"contains NaN inside rows \[3\]"):

@@ -128,7 +128,7 @@ def test_routing_can_be_declined(table):
             make_pipeline(StandardScaler(), model).fit(X, y, groups=patients)
 
 
-def test_early_stopping_without_groups_refuses_in_cross_validation(table):
+def test_early_stopping_needs_groups_in_cross_validation(table):
     X, y, _ = table
     with pytest.raises(ValueError, match="needs to know them"):
         cross_val_score(stopping_pipeline(), X, y, error_score="raise")

@@ -66,7 +66,7 @@ def test_fixed_by_random_state(table):
     assert np.abs(small(random_state=1).fit(X, y).predict_uncertainty(X) - first).max() > 0
 
 
-def test_one_context_has_no_spread(table):
+def test_one_context_does_not_vary(table):
     X, y = table
     assert_array_equal(small(head=HyperHead(n_contexts=1)).fit(X, y).predict_uncertainty(X), 0)
 
@@ -75,12 +75,12 @@ def test_failed_rows(table):
     X, y = table
     model = small().fit(X, y)
     expected = model.predict_uncertainty(X)
-    spoilt = X.copy()
-    spoilt[[0, 29]] = np.nan
-    found = model.predict_uncertainty(spoilt)
+    broken = X.copy()
+    broken[[0, 29]] = np.nan
+    found = model.predict_uncertainty(broken)
     assert_array_equal(np.flatnonzero(np.isnan(found).all(axis=1)), [0, 29])
     assert_allclose(found[1:-1], expected[1:-1])
-    alone = model.predict_uncertainty(spoilt[:1])
+    alone = model.predict_uncertainty(broken[:1])
     assert alone.shape == (1, 3)
     assert np.isnan(alone).all()
 

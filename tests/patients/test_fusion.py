@@ -19,7 +19,7 @@ FUSIONS = ("concat", "gmu", "attention", "film")
 
 
 def speakers(n_patients=30, n_classes=2, tasks="ab", informative="ab", seed=0, repeats=1):
-    """One or more recordings of every task; only some tasks tell the class."""
+    """One or more recordings of every task; only some tasks differ by class."""
     rng = np.random.default_rng(seed)
     rows, y = [], []
     for number in range(n_patients):

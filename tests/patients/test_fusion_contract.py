@@ -1,4 +1,4 @@
-"""TaskFusionClassifier as scikit-learn sees it, and what it refuses."""
+"""TaskFusionClassifier as scikit-learn sees it, and its errors."""
 
 import pickle
 
@@ -32,7 +32,7 @@ from sklearn_dysarthria.exceptions import (
 
 
 def speakers(n_patients=30, n_classes=2, tasks="ab", informative="ab", seed=0, repeats=1):
-    """One or more recordings of every task; only some tasks tell the class."""
+    """One or more recordings of every task; only some tasks differ by class."""
     rng = np.random.default_rng(seed)
     rows, y = [], []
     for number in range(n_patients):
@@ -179,11 +179,11 @@ def test_errors():
         model.fit(X, np.arange(len(y)) % 2)
     with pytest.raises(ValueError, match=r"made shape \(12,\)"):
         clone(model).set_params(transformer=FunctionTransformer(one_column)).fit(X, y)
-    spoilt = X.copy()
-    spoilt.loc[4, "f0"] = np.inf
+    broken = X.copy()
+    broken.loc[4, "f0"] = np.inf
     partly = clone(model).set_params(transformer=FunctionTransformer(take_features))
     with pytest.raises(ValueError, match=r"NaN or infinity inside rows \[4\]"):
-        partly.fit(spoilt, y)
+        partly.fit(broken, y)
     partly.fit(X, y)
     partly.transformer_.set_params(func=take_one)
     with pytest.raises(ValueError, match=r"shape \(1,\), but the network was trained on \(2,\)"):
