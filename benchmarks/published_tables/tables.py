@@ -225,6 +225,8 @@ def describe(model: Any) -> str:
             last = "backbone"
         elif isinstance(value, Backbone):
             continue  # described by what it holds
+        elif last == "backbone":  # a name, which stands for published weights
+            value = f"{value}, weights {Backbone(value).weights}"
         if "vad__" in name or (last == "sample_rate" and value is None):
             continue
         if last in _TOLD and (last not in _DEFAULTS or value != _DEFAULTS[last]):

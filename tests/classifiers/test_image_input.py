@@ -11,41 +11,43 @@ from sklearn_dysarthria.exceptions import PatientError, RecordingWarning
 
 
 def test_read_only_and_memory_mapped(case, make_images, tmp_path):
-    X, y = make_images()
+    X, y = make_images(12)
     X = case.wrap(X)
-    expected = case.model().fit(X, y).predict_proba(X)
+    expected = case.model(max_epochs=1).fit(X, y).predict_proba(X)
     np.save(tmp_path / "X.npy", X)
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
     frozen = X.copy()
     frozen.setflags(write=False)
     for given in (mapped, frozen):
-        assert_array_equal(case.model(augment__spec=0).fit(given, y).classes_, [0, 1])
-        assert_array_equal(case.model().fit(given, y).predict_proba(given), expected)
+        assert_array_equal(case.model(augment__spec=0, max_epochs=1).fit(given, y).classes_, [0, 1])
+        assert_array_equal(case.model(max_epochs=1).fit(given, y).predict_proba(given), expected)
     assert_array_equal(frozen, X)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, ">f4", np.int16])
 def test_other_number_types(case, make_images, dtype):
-    X, y = make_images()
+    X, y = make_images(12)
     X = np.round(4 * X)
-    expected = case.model().fit(case.wrap(X), y).predict_proba(case.wrap(X))
+    expected = case.model(max_epochs=1).fit(case.wrap(X), y).predict_proba(case.wrap(X))
     given = case.wrap(X.astype(dtype))
-    assert_array_equal(case.model().fit(given, y).predict_proba(given), expected)
+    assert_array_equal(case.model(max_epochs=1).fit(given, y).predict_proba(given), expected)
 
 
 def test_bytes(case, make_images):
-    X, y = make_images()
+    X, y = make_images(12)
     X = np.clip(40 * X + 100, 0, 255).astype(np.uint8)
     model = case.model(lr=1e-4).fit(case.wrap(X), y)
     assert np.isfinite(model.predict_proba(case.wrap(X))).all()
 
 
 def test_non_contiguous_views_and_lists(convnext, make_images):
-    X, y = make_images()
-    expected = convnext.model().fit(X, y).predict_proba(X)
+    X, y = make_images(12)
+    expected = convnext.model(max_epochs=1).fit(X, y).predict_proba(X)
     wide = np.repeat(X, 2, axis=3)
     for given in (wide[..., ::2], np.asfortranarray(X), X[::-1][::-1], list(X)):
-        assert_array_equal(convnext.model().fit(given, y).predict_proba(given), expected)
+        assert_array_equal(
+            convnext.model(max_epochs=1).fit(given, y).predict_proba(given), expected
+        )
 
 
 @pytest.mark.parametrize(
@@ -63,10 +65,10 @@ def test_other_types_are_errors(convnext):
 
 
 def test_no_rows(case, make_images):
-    X, y = make_images()
+    X, y = make_images(12)
     with pytest.raises(ValueError, match="0 images; a minimum of 1"):
-        case.model().fit(case.wrap(X[:0]), y[:0])
-    model = case.model().fit(case.wrap(X), y)
+        case.model(max_epochs=1).fit(case.wrap(X[:0]), y[:0])
+    model = case.model(max_epochs=1).fit(case.wrap(X), y)
     with pytest.raises(ValueError, match="0 images; a minimum of 1"):
         model.predict(case.wrap(X[:0]))
 
@@ -79,26 +81,26 @@ def test_images_too_small_for_the_backbone(convnext, make_images):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_broken_pixels(case, make_images, value):
-    X, y = make_images()
-    model = case.model().fit(case.wrap(X), y)
+    X, y = make_images(12)
+    model = case.model(max_epochs=1).fit(case.wrap(X), y)
     X[4, 1, 5, 5] = value
     X[7, 2] = value
-    for call in (model.predict, lambda given: case.model().fit(given, y)):
+    for call in (model.predict, lambda given: case.model(max_epochs=1).fit(given, y)):
         with pytest.raises(ValueError, match=r"X contains NaN or infinity inside rows \[4, 7\]"):
             call(case.wrap(X))
 
 
 def test_opposite_infinities_and_float32_overflow(convnext, make_images):
-    X, y = make_images()
+    X, y = make_images(12)
     X = X.astype(np.float64)
     X[1, 0, 0, :2] = np.inf, -np.inf
     X[2, 0, 0, 0] = 1e300
     with pytest.raises(ValueError, match=r"inside rows \[1, 2\]"):
-        convnext.model().fit(X, y)
+        convnext.model(max_epochs=1).fit(X, y)
 
 
 def test_failed_rows_are_left_out_of_the_fit(case, make_images):
-    X, y = make_images()
+    X, y = make_images(12)
     given = case.wrap(X)
     bad = np.array([2, 9])
     broken = given.copy()
@@ -108,19 +110,19 @@ def test_failed_rows_are_left_out_of_the_fit(case, make_images):
     else:
         broken[bad] = np.nan
     with pytest.warns(RecordingWarning) as caught:
-        model = case.model().fit(broken, y)
+        model = case.model(max_epochs=1).fit(broken, y)
     assert len(caught) == 1
-    assert "2 of 24 rows" in str(caught[0].message)
+    assert "2 of 12 rows" in str(caught[0].message)
     assert "[2, 9]" in str(caught[0].message)
     assert caught[0].filename == __file__
-    clean = case.model().fit(np.delete(given, bad, axis=0), np.delete(y, bad))
+    clean = case.model(max_epochs=1).fit(np.delete(given, bad, axis=0), np.delete(y, bad))
     assert_array_equal(model.predict_proba(given), clean.predict_proba(given))
 
 
 def test_failed_rows_at_prediction(case, make_images):
-    X, y = make_images()
+    X, y = make_images(12)
     given = case.wrap(X)
-    model = case.model().fit(given, y)
+    model = case.model(max_epochs=1).fit(given, y)
     broken = given.copy()
     if case.structured:
         broken["image"][[0, 5]] = np.nan
