@@ -18,6 +18,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 
 from sklearn_dysarthria import (
+    Backbone,
     ConvNeXtSeverityClassifier,
     EGeMAPSFeatures,
     LogMelDeltaImages,
@@ -86,7 +87,9 @@ def _network(cache, max_epochs=2):
         sample_rate=16000, n_fft=512, hop_length=128, n_mels=32, image_size=64, cache=cache
     )
     network = ConvNeXtSeverityClassifier(
-        variant="tiny", depth=1, width=0.125, weights=None, max_epochs=max_epochs, random_state=0
+        backbone=Backbone("convnext_tiny", depth=1, width=0.125, weights=None),
+        max_epochs=max_epochs,
+        random_state=0,
     )
     return PatientVotingClassifier(make_pipeline(images, network))
 

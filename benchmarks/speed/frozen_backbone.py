@@ -30,8 +30,15 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from skorch.callbacks import Callback
 from torch.utils.data import DataLoader, TensorDataset
 
-from sklearn_dysarthria import HyperAlexNetClassifier, LogMelDeltaImages, fetch_minsk2020_als
-from sklearn_dysarthria.nn import Backbone, HyperAlexNetModule
+from sklearn_dysarthria import (
+    Backbone,
+    CrossEntropy,
+    HyperAlexNetClassifier,
+    LogMelDeltaImages,
+    fetch_minsk2020_als,
+    nn,
+)
+from sklearn_dysarthria.nn import HyperAlexNetModule
 
 EPOCHS, BATCH, SEED = 30, 16, 0
 TARGET = 15.0
@@ -80,8 +87,8 @@ def probabilities(network: torch.nn.Module, images: np.ndarray) -> np.ndarray:
 def classifier(**options: Any) -> HyperAlexNetClassifier:
     """Return the estimator with the loop's settings."""
     return HyperAlexNetClassifier(
-        weights=None,
-        freeze="all",
+        backbone=Backbone("alexnet", weights=None, freeze="all"),
+        loss=CrossEntropy(),
         max_epochs=options.pop("max_epochs", EPOCHS),
         batch_size=BATCH,
         device="cpu",
@@ -198,11 +205,15 @@ def training(source: str, rounds: int) -> None:
 def grid(source: str, rounds: int) -> None:
     """Time a search over the head."""
     images, labels = images_and_labels(source)
-    settings = {"head": ["hyper", "dense"], "lr": [1e-4, 3e-4, 1e-3], "label_smoothing": [0.0, 0.1]}
+    settings = {
+        "head": ["hyper", "dense"],
+        "lr": [1e-4, 3e-4, 1e-3],
+        "loss__label_smoothing": [0.0, 0.1],
+    }
     passed = {"images": 0}
 
     def count(module: torch.nn.Module, arguments: Any) -> None:
-        if isinstance(module, Backbone):
+        if isinstance(module, nn.Backbone):
             passed["images"] += len(arguments[0])
 
     torch.nn.modules.module.register_module_forward_pre_hook(count)

@@ -89,7 +89,7 @@ def test_example_is_a_valid_study():
     study = read_study([str(EXAMPLE)])
     model = build_model(study.model)
     assert model.voting == "soft"
-    assert model.estimator.get_params()["classify__weights"] is None
+    assert model.estimator.get_params()["classify__backbone__weights"] is None
     assert study.corpus["folder"] == str(EXAMPLE.parent / "recordings")
 
 

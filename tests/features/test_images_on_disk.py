@@ -18,10 +18,13 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from sklearn_dysarthria import (
+    Backbone,
     BackboneClassifier,
     BackboneEmbeddings,
+    EarlyStopping,
     EnergyVAD,
     HyperAlexNetClassifier,
+    HyperHead,
     ImagesWithContext,
     LogMelDeltaImages,
     PatientVotingClassifier,
@@ -35,7 +38,8 @@ from sklearn_dysarthria._utils import memory_maps
 from sklearn_dysarthria.exceptions import RecordingError, RecordingWarning, TooShortAudioError
 
 SMALL = {"sample_rate": 8000, "n_fft": 256, "hop_length": 128, "n_mels": 24, "image_size": 32}
-NET = {"weights": None, "max_epochs": 1, "batch_size": 4, "random_state": 0, "device": "cpu"}
+FEMTO = Backbone("convnext_femto", weights=None)
+NET = {"max_epochs": 1, "batch_size": 4, "random_state": 0, "device": "cpu"}
 BAD = [1, 7]
 
 
@@ -44,7 +48,7 @@ def images(folder=None, **parameters):
 
 
 def network(**parameters):
-    return BackboneClassifier("convnext_femto", **(NET | parameters))
+    return BackboneClassifier(FEMTO, **(NET | parameters))
 
 
 @pytest.fixture(autouse=True)
@@ -205,7 +209,7 @@ def test_classifiers_and_embeddings_read_from_the_disk(X, y, tmp_path):
     expected = network().fit(in_memory, y).predict_proba(in_memory)
     model = network().fit(on_disk, y)
     np.testing.assert_array_equal(model.predict_proba(on_disk), expected)
-    vectors = BackboneEmbeddings("convnext_femto", weights=None, random_state=0)
+    vectors = BackboneEmbeddings(Backbone("convnext_femto", weights=None), random_state=0)
     np.testing.assert_array_equal(
         vectors.fit_transform(on_disk), clone(vectors).fit_transform(in_memory)
     )
@@ -218,7 +222,7 @@ def test_classifiers_and_embeddings_read_from_the_disk(X, y, tmp_path):
 def test_repeated_positions_train_like_repeated_images(X, tmp_path, sampling):
     y = np.array([0] * 8 + [1] * 4)
     on_disk, patients = images(tmp_path).fit_transform(X), X["patient"].to_numpy()
-    sampler, net = RecordingOverSampler(**sampling), network(early_stopping=True)
+    sampler, net = RecordingOverSampler(**sampling), network(early_stopping=EarlyStopping())
     by_position = ResampledClassifier(sampler, net).fit(on_disk, y, groups=patients)
     copies, labels = sampler.fit_resample(np.asarray(on_disk), y)
     by_copy = clone(net).fit(copies, labels, groups=patients[sampler.sample_indices_])
@@ -247,7 +251,7 @@ def test_changes_of_a_copy_on_write_map_survive(X, y, tmp_path):
 
 def test_images_with_context_on_the_disk(X, y, tmp_path):
     context = make_pipeline(
-        images(), BackboneEmbeddings("convnext_femto", weights=None, random_state=0)
+        images(), BackboneEmbeddings(Backbone("convnext_femto", weights=None), random_state=0)
     )
     expected = ImagesWithContext(images(), context).fit_transform(X)
     both = ImagesWithContext(images(tmp_path), context, mmap_folder=tmp_path)
@@ -257,8 +261,8 @@ def test_images_with_context_on_the_disk(X, y, tmp_path):
         np.testing.assert_array_equal(found[name], expected[name])
         np.testing.assert_array_equal(both.transform(X)[name], expected[name])
     large = images(image_size=64).fit_transform(X)
-    small_head = {"embedding_dim": 8, "hidden_dim": 8, "context_dim": 4}
-    model = HyperAlexNetClassifier(context="data", **NET, **small_head)
+    backbone, head = Backbone("alexnet", weights=None), HyperHead(context="data", hidden_dim=8)
+    model = HyperAlexNetClassifier(backbone=backbone, head=head, embedding_dim=8, **NET)
     wide = ImagesWithContext(images(tmp_path, image_size=64), context, mmap_folder=tmp_path)
     found = wide.fit_transform(X)
     expected = np.empty(12, dtype=found.dtype)
@@ -288,9 +292,7 @@ def test_fusion_of_tasks_reads_from_the_disk(X, y, tmp_path):
     X["task"] = ["A", "B"] * 6
     answers = []
     for folder in (None, tmp_path):
-        model = TaskFusionClassifier(
-            images(folder), backbone="convnext_femto", max_epochs=1, weights=None, random_state=0
-        )
+        model = TaskFusionClassifier(images(folder), backbone=FEMTO, max_epochs=1, random_state=0)
         answers.append(model.fit(X, y).predict_proba(X))
     np.testing.assert_array_equal(answers[0], answers[1])
 
