@@ -3,6 +3,7 @@ import shutil
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
@@ -116,3 +117,9 @@ def other_samples():
             soundfile.write(path, 0.5 * samples, rate, subtype="PCM_16")
 
     return change
+
+
+@pytest.fixture
+def silent_table():
+    """Table of one recording, of which only the task is looked at."""
+    return pd.DataFrame({"audio": ["a.wav"], "patient": ["a"], "task": ["phonationA"]})
