@@ -47,8 +47,8 @@ def files_in(folder: Path) -> list[tuple[str, Path]]:
 def inputs_of(study: Study) -> Iterator[tuple[str, Any]]:
     """Yield the files that a study names, as `check_outputs` takes them.
 
-    They are itself, the table of the corpus, and whatever text among the model's parameters is the
-    name of a file, such as weights.
+    They are itself, the table of the corpus, and any text among the model's parameters that names a
+    file, such as weights.
     """
     if study.source is not None:
         yield "the study", study.source

@@ -98,7 +98,7 @@ def svm_model(corpus):
 
 @pytest.fixture
 def is_one_sentence():
-    """Tell whether a program ended with one line that says what is wrong."""
+    """Return whether a program ended with one line that says what is wrong."""
 
     def check(err):
         lines = [line for line in err.strip().splitlines() if line]
