@@ -58,7 +58,7 @@ def _kinds_of_parameters(estimator: Any) -> dict[str, str]:
             return "part" if hasattr(value, "fit") else "object"
         owner, _, leaf = name.rpartition("__")
         objects = getattr(parameters.get(owner, estimator), "_parameter_objects", {})
-        return "open" if leaf in objects else "value"
+        return "open" if leaf in objects and dict not in objects[leaf].plain_types else "value"
 
     return {name: kind(name, value) for name, value in parameters.items()}
 
@@ -72,9 +72,10 @@ def _flat(
     """Yield the scikit-learn name, the name as written, and the value of every parameter.
 
     `kinds` says of each known parameter whether it is a "value", a "part" of the model or a
-    parameter "object", whose parameters are known too, or "open": anything may be inside.
+    parameter "object", whose parameters are known too, or "open": anything may be inside.  The
+    text that stands for an object comes before what is set in the object.
     """
-    for name, value in table.items():
+    for name, value in sorted(table.items(), key=lambda item: item[0].count("__")):
         joined, spelled = f"{prefix}{name}", f"{where}.{name}"
         path = joined.split("__")
         inside_open = any(kinds.get("__".join(path[:i])) == "open" for i in range(1, len(path)))
@@ -86,6 +87,9 @@ def _flat(
             raise StudyError(f"Unknown parameter {name!r} in [{where}].{hint}")
         kind = kinds.get(joined, "open")
         if isinstance(value, dict) and kind != "value":
+            if kind != "part" and "name" in value and f"{joined}__name" not in kinds:
+                value = dict(value)
+                yield joined, f"{spelled}.name", value.pop("name")
             yield from _flat(value, kinds, f"{joined}__", spelled)
         elif kind == "part":
             raise StudyError(
@@ -94,6 +98,19 @@ def _flat(
             )
         else:
             yield joined, spelled, value
+
+
+def _set(model: Any, joined: str, value: Any, spelled: str, y: Any, kinds: dict[str, str]) -> None:
+    """Set a parameter; text that stands for a parameter object is replaced by the object."""
+    owner_name, _, name = joined.rpartition("__")
+    if kinds.get(joined) not in ("object", "open") or not isinstance(value, str):
+        model.set_params(**{joined: checked_value(model, joined, value, spelled, y)})
+        return
+    model.set_params(**{joined: None if is_none(value) else value})
+    owner = model.get_params(deep=True)[owner_name]
+    model.set_params(**{joined: owner._object(name)})
+    kinds.clear()
+    kinds.update(_kinds_of_parameters(model))
 
 
 def build_model(settings: ModelSettings, X: Any = None, y: Any = None, *, verbose: int = 0) -> Any:
@@ -120,23 +137,20 @@ def build_model(settings: ModelSettings, X: Any = None, y: Any = None, *, verbos
     for name, value in settings.voting.items():
         model.set_params(**{name: checked_value(model, name, value, f"model.voting.{name}")})
     inner = model.estimator if isinstance(model, PatientVotingClassifier) else model
-    kinds = _kinds_of_parameters(inner)
-    given: dict[str, tuple[str, Any]] = {}
     for layer in settings.params:
-        found: dict[str, tuple[str, Any]] = {}
+        kinds = _kinds_of_parameters(inner)
+        written: dict[str, str] = {}
         for joined, spelled, value in _flat(layer, kinds):
-            if joined in found:
-                raise StudyError(f"{spelled} and {found[joined][0]} are one parameter.")
-            found[joined] = (spelled, value)
-        given |= found
-    checked = {
-        joined: checked_value(inner, joined, value, spelled, y)
-        for joined, (spelled, value) in given.items()
-    }
-    try:
-        inner.set_params(**checked)
-    except ValueError as error:
-        raise StudyError(f"[model.params]: {error}") from None
+            if joined in written:
+                raise StudyError(f"{spelled} and {written[joined]} are one parameter.")
+            written[joined] = spelled
+            try:
+                _set(inner, joined, value, spelled, y, kinds)
+            except StudyError:
+                raise
+            except ValueError as error:
+                reason = " ".join(str(error).split())
+                raise StudyError(f"{spelled}: {reason}") from None
     if isinstance(model, PatientVotingClassifier):
         _check_vote(model, X, y)
     return model
