@@ -57,8 +57,8 @@ def _kinds_of_parameters(estimator: Any) -> dict[str, str]:
         if hasattr(value, "get_params") and not isinstance(value, type):
             return "part" if hasattr(value, "fit") else "object"
         owner, _, leaf = name.rpartition("__")
-        objects = getattr(parameters.get(owner, estimator), "_parameter_objects", {})
-        return "open" if leaf in objects and dict not in objects[leaf].plain_types else "value"
+        slot = getattr(parameters.get(owner, estimator), "_parameter_objects", {}).get(leaf)
+        return "open" if slot is not None and not isinstance({}, slot.plain_types) else "value"
 
     return {name: kind(name, value) for name, value in parameters.items()}
 
@@ -75,7 +75,11 @@ def _flat(
     parameter "object", whose parameters are known too, or "open": anything may be inside.  The
     text that stands for an object comes before what is set in the object.
     """
-    for name, value in sorted(table.items(), key=lambda item: item[0].count("__")):
+
+    def stands_for_an_object(entry: tuple[str, Any]) -> bool:
+        return isinstance(entry[1], str) and kinds.get(f"{prefix}{entry[0]}") in ("object", "open")
+
+    for name, value in sorted(table.items(), key=stands_for_an_object, reverse=True):
         joined, spelled = f"{prefix}{name}", f"{where}.{name}"
         path = joined.split("__")
         inside_open = any(kinds.get("__".join(path[:i])) == "open" for i in range(1, len(path)))
