@@ -148,20 +148,19 @@ def compare(
     positive = positive_class(classes, positive)
     _check_two_patients_per_class(label_of)
     scorers = check_scoring(scoring, classes)
-    given = isinstance(methods, Mapping)
-    if given:
-        _check_models(methods, weights)
+    own = dict(methods) if isinstance(methods, Mapping) else None
+    names = [methods] if isinstance(methods, str) else list(methods)
+    if own is None:
+        check_methods(names, preset, weights)
     else:
-        methods = [methods] if isinstance(methods, str) else list(methods)
-        check_methods(methods, preset, weights)
+        _check_models(own, weights)
     warn_about_small_classes(label_of, stacklevel=3)
     splits = _splits(table, y, n_splits, n_repeats, cv, random_state)
     with ExitStack() as stack:
-        if given:
-            models = dict(methods)
-        else:
+        models = own
+        if models is None:
             models = build_methods(
-                methods,
+                names,
                 table,
                 preset=preset,
                 cache=stack.enter_context(tempfile.TemporaryDirectory())
@@ -183,7 +182,7 @@ def compare(
         ]
     predictions = _tidy(pd.concat(decided), label_of.astype(classes.dtype), list(models))
     facts = {
-        "preset": "none: models given by the caller" if given else preset,
+        "preset": preset if own is None else "none: models given by the caller",
         "patients": patients_per_class(label_of, classes),
         "recordings": len(table),
         "cross-validation": f"{n_splits} folds of patients, {n_repeats} repetition(s), "

@@ -75,7 +75,7 @@ def evaluate_held_out(
     unknown = sorted(map(str, set(label_of) - set(classes.tolist())))
     if unknown:
         raise ValueError(
-            f"The corpus has the labels {unknown}, which the model was not trained to tell: it "
+            f"The corpus has the labels {unknown}, which the model was not trained on: it "
             f"knows {classes.tolist()}."
         )
     positive = positive_class(classes, positive)
