@@ -30,6 +30,7 @@ _EXPORTS = {
         "RMSprop",
         "SGD",
         "Schedule",
+        "ResampledClassifier",
         "SeedEnsembleClassifier",
         "SkipFailedRows",
     ],
@@ -57,13 +58,14 @@ _EXPORTS = {
         "quadratic_kappa",
         "within_one_class",
     ],
+    "persistence": ["load_model", "save_model"],
     "pipelines": [
         "egemaps_svm_patient_model",
         "egemaps_svm_pipeline",
         "hyper_alexnet_pipeline",
         "sand_convnext_pipeline",
     ],
-    "preprocessing": ["AddNoise", "EnergyVAD", "RecordingOverSampler", "ResampledClassifier"],
+    "preprocessing": ["AddNoise", "EnergyVAD", "RecordingOverSampler"],
     "recordings": ["RecordingCache", "check_recordings", "load_waveform"],
     "report": ["Comparison", "compare"],
 }

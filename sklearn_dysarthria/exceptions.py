@@ -174,7 +174,7 @@ class WeightsError(RuntimeError):
 
 
 class TorchStackError(ImportError):
-    """The installed torch, torchvision and torchaudio do not fit together."""
+    """The installed torch and torchvision do not fit together."""
 
 
 class RecordingWarning(UserWarning):

@@ -10,19 +10,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from sklearn_dysarthria.classifiers import (
-    Adam,
-    AdamW,
-    Augment,
-    Backbone,
-    ConvNeXtSeverityClassifier,
-    CrossEntropy,
-    FocalLoss,
-    HyperAlexNetClassifier,
-    HyperHead,
-    Schedule,
-    SkipFailedRows,
-)
+from sklearn_dysarthria.classifiers import SkipFailedRows
 from sklearn_dysarthria.features import EGeMAPSFeatures, LogMelDeltaImages
 from sklearn_dysarthria.patients import PatientFeaturesClassifier
 from sklearn_dysarthria.preprocessing import EnergyVAD
@@ -157,6 +145,16 @@ def hyper_alexnet_pipeline(*, preset: str = "paper", cache: Any = None, **params
     L. Ilias, D. Askounis, "Recognition of Dysarthria in Amyotrophic Lateral Sclerosis patients
     using Hypernetworks", arXiv:2503.01892 (2025).
     """
+    from sklearn_dysarthria.classifiers import (  # imports torch
+        Adam,
+        Augment,
+        Backbone,
+        CrossEntropy,
+        HyperAlexNetClassifier,
+        HyperHead,
+        Schedule,
+    )
+
     classifier = HyperAlexNetClassifier(
         backbone=Backbone("alexnet"),
         head=HyperHead(),
@@ -210,6 +208,15 @@ def sand_convnext_pipeline(
     J. M. Mboe, A. N. Farras, L. A. Nikmah, "ConvNeXt-Based Deep Learning Framework for ALS
     Dysarthria Severity Classification", SAND challenge, ICASSP 2026.
     """
+    from sklearn_dysarthria.classifiers import (  # imports torch
+        AdamW,
+        Augment,
+        Backbone,
+        ConvNeXtSeverityClassifier,
+        FocalLoss,
+        Schedule,
+    )
+
     classifier = ConvNeXtSeverityClassifier(
         backbone=Backbone("convnext_base"),
         loss=FocalLoss(),

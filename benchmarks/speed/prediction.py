@@ -33,10 +33,10 @@ import torch
 from sklearn_dysarthria import (
     PatientVotingClassifier,
     hyper_alexnet_pipeline,
+    load_model,
     make_dysarthric_speech,
     sand_convnext_pipeline,
 )
-from sklearn_dysarthria.cli._model_file import read_model
 
 TARGET = 1.5
 QUICK = {"classify__weights": None, "classify__max_epochs": 1, "classify__random_state": 0}
@@ -116,7 +116,7 @@ def check_answers(model, X) -> None:
 
 def check_printed(printed: bytes, model: str, one) -> None:
     """Raise unless a program printed what the model in its file decides in this process."""
-    fitted, _ = read_model(Path(model))
+    fitted = load_model(model)
     decided = fitted.predict_patients(one)
     (row,) = json.loads(printed)
     assert [row["patient"]] == list(decided.index)

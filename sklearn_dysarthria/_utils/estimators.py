@@ -58,3 +58,9 @@ class NoOutputContainer:
         self
         """
         return self
+
+
+def forget_fit(estimator: Any) -> None:
+    """Delete the fitted attributes, so that a fit that fails leaves nothing of an earlier one."""
+    for name in [name for name in vars(estimator) if name.endswith("_")]:
+        delattr(estimator, name)

@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "_losses": ["Coral", "Corn", "CrossEntropy", "CumulativeLink", "FocalLoss"],
         "_optimizers": ["SGD", "Adam", "AdamW", "RMSprop"],
         "_schedules": ["Schedule"],
+        "_resampled": ["ResampledClassifier"],
         "_seed_ensemble": ["SeedEnsembleClassifier"],
     },
 )

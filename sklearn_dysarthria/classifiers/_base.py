@@ -20,19 +20,21 @@ from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNetClassifier
 from skorch.helper import predefined_split
 
+from sklearn_dysarthria._utils.decisions import Decision
+from sklearn_dysarthria._utils.estimators import forget_fit
 from sklearn_dysarthria._utils.repeated_rows import RepeatedRows
 from sklearn_dysarthria.classifiers._augment import Augment
 from sklearn_dysarthria.classifiers._backbones import Backbone
 from sklearn_dysarthria.classifiers._class_weights import ClassWeight, class_weights
 from sklearn_dysarthria.classifiers._early_stopping import EarlyStopping
 from sklearn_dysarthria.classifiers._failed_rows import (
+    check_no_overflow,
+    check_none_failed,
     failed_rows,
-    refuse_failed,
-    refuse_overflow,
-    spread,
     warn_left_out,
+    with_nan_rows,
 )
-from sklearn_dysarthria.classifiers._frozen_rows import SkipFrozen
+from sklearn_dysarthria.classifiers._frozen import SkipFrozen
 from sklearn_dysarthria.classifiers._generators import torch_seed
 from sklearn_dysarthria.classifiers._heads import Head
 from sklearn_dysarthria.classifiers._labels import check_labels, check_patients
@@ -150,7 +152,7 @@ class TorchClassifier(ClassifierMixin, TakesParameterObjects):
         KeyboardInterrupt
             The training was interrupted, which leaves the estimator unfitted.
         """
-        self._forget_fit()
+        forget_fit(self)
         self._check_parameters()
         repeated = X if isinstance(X, RepeatedRows) else None
         arrays = self._check_input(X if repeated is None else repeated.array, reset=True)
@@ -200,11 +202,6 @@ class TorchClassifier(ClassifierMixin, TakesParameterObjects):
 
     def _schedule(self) -> Schedule:
         return self._object("lr_schedule") or Schedule()
-
-    def _forget_fit(self) -> None:
-        """Drop fitted attributes: no fit may leave traces of an earlier one, even if it fails."""
-        for name in [name for name in vars(self) if name.endswith("_")]:
-            delattr(self, name)
 
     def _usable_rows(self, arrays: Arrays) -> np.ndarray:
         failed = np.any([failed_rows(array) for array in arrays.values()], axis=0)
@@ -327,11 +324,11 @@ class TorchClassifier(ClassifierMixin, TakesParameterObjects):
             A row is NaN: there is no recording to decide on.
         """
         probabilities, usable = self._probabilities(X)
-        refuse_failed(~usable, "predict")
-        return self._from_probabilities(probabilities)
+        check_none_failed(~usable, "predict")
+        return self.classes_[self._decision()(probabilities, self.classes_)]
 
-    def _from_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
-        return self.classes_[self.net_.objective.decide(probabilities)]
+    def _decision(self) -> Decision:
+        return self.net_.objective.decision
 
     def predict_proba(self, X):
         """Predict class probabilities.
@@ -346,7 +343,7 @@ class TorchClassifier(ClassifierMixin, TakesParameterObjects):
         ndarray of shape (n_samples, n_classes)
             Probabilities in the order of `classes_`; a row of NaN stays a row of NaN.
         """
-        return spread(*self._probabilities(X))
+        return with_nan_rows(*self._probabilities(X))
 
     def _probabilities(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return float64 probabilities of the usable rows, and which rows are usable."""
@@ -358,7 +355,7 @@ class TorchClassifier(ClassifierMixin, TakesParameterObjects):
         views = [self.net_.forward(self._looked_up(rows), training=False)]
         views += [self.net_.view_logits(rows, view) for view in range(1, augment.n_views)]
         logits = torch.stack(views).double()
-        refuse_overflow(torch.isfinite(logits).all(dim=2).all(dim=0).numpy(), rows.indices)
+        check_no_overflow(torch.isfinite(logits).all(dim=2).all(dim=0).numpy(), rows.indices)
         each = [self.net_.objective.probabilities(view) for view in logits]
         return torch.stack(each).mean(dim=0).numpy(), usable
 

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_dysarthria._utils.store import open_store
 from sklearn_dysarthria.classifiers._backbones import Backbone
 from sklearn_dysarthria.classifiers._failed_rows import failed_rows
-from sklearn_dysarthria.classifiers._frozen import FrozenPart
+from sklearn_dysarthria.classifiers._frozen import FrozenFeatures
 from sklearn_dysarthria.classifiers._generators import torch_seed
 from sklearn_dysarthria.classifiers._images import check_images
 from sklearn_dysarthria.classifiers._net import resolve_device
@@ -146,7 +146,9 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Take
         device = resolve_device(self.device)
         # A copy on the GPU: transform changes nothing, and pickles load where there is none.
         network = self.backbone_ if device == "cpu" else deepcopy(self.backbone_).to(device)
-        part = FrozenPart(network, device, store=open_store(self.cache), batch_size=self.batch_size)
+        part = FrozenFeatures(
+            network, device, store=open_store(self.cache), batch_size=self.batch_size
+        )
         out = np.full((len(images), self._n_features_out), np.nan, dtype=np.float32)
         if len(usable):
             out[usable] = part(images, usable, self.verbose)

@@ -9,7 +9,7 @@ import torch
 from sklearn.utils.metaestimators import available_if
 
 from sklearn_dysarthria.classifiers._base import Arrays
-from sklearn_dysarthria.classifiers._failed_rows import spread
+from sklearn_dysarthria.classifiers._failed_rows import with_nan_rows
 from sklearn_dysarthria.classifiers._images import ImageClassifier
 from sklearn_dysarthria.classifiers._shared_parameters import document_shared_parameters
 from sklearn_dysarthria.nn import HyperAlexNetModule
@@ -187,4 +187,4 @@ def context_spread(classifier: Any, X: Any) -> np.ndarray:
         for inputs, _ in net.batches(rows):
             logits = net.module_.logits_per_context(inputs["X"].to(net.device))
             spreads.append(logits.double().std(dim=0, correction=0).cpu().numpy())
-    return spread(np.concatenate(spreads), usable)
+    return with_nan_rows(np.concatenate(spreads), usable)

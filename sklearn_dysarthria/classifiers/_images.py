@@ -9,7 +9,7 @@ import numpy as np
 from sklearn_dysarthria._utils.memory_maps import chunks
 from sklearn_dysarthria.classifiers._base import Arrays, TorchClassifier
 from sklearn_dysarthria.classifiers._failed_rows import failed_rows
-from sklearn_dysarthria.classifiers._frozen_rows import SkipFrozen
+from sklearn_dysarthria.classifiers._frozen import SkipFrozen
 from sklearn_dysarthria.classifiers._net import Rows
 
 

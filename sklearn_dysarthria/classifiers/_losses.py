@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
+from sklearn_dysarthria._utils.decisions import Decision, MedianClass, MostProbable
 from sklearn_dysarthria.classifiers._parameter_objects import ParameterObject
 
 if TYPE_CHECKING:
@@ -231,15 +232,14 @@ class Objective:
         return logits.softmax(dim=-1)
 
     def decide(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return class numbers: the most probable class, or the median of ordered ones.
+        """Return class numbers: the most probable class, or the median of ordered ones."""
+        return self.decision(probabilities, np.arange(self.n_classes))
 
-        The median counts the k for which P(y > k) exceeds a half, which is how the authors of
-        CORAL and CORN predict.
-        """
-        if not self.is_ordinal:
-            return probabilities.argmax(axis=1)
-        above = probabilities[:, :0:-1].cumsum(axis=1)[:, ::-1]
-        return (above > 0.5).sum(axis=1)
+    @property
+    def decision(self) -> Decision:
+        """How probabilities become classes."""
+        kind = MedianClass if self.is_ordinal else MostProbable
+        return kind(same_as_predict=True)
 
     def check_labels(self, classes: np.ndarray) -> None:
         """Raise ValueError where the loss needs an order that the labels do not have."""

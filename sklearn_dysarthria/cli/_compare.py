@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import inspect
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ from sklearn_dysarthria.cli._options import (
     Jobs,
     OnError,
     Quiet,
+    checked_scoring,
     options_of_run,
 )
 
@@ -120,20 +120,23 @@ def compare(
 ) -> None:
     """Load the corpus, compare, print and save; the help text stands above."""
     from sklearn_dysarthria import report
-    from sklearn_dysarthria.cli._checks import is_none
-    from sklearn_dysarthria.cli._corpora import described
-    from sklearn_dysarthria.cli._front_end import configure, refuse_unusable_patients
-    from sklearn_dysarthria.cli._inputs import (
+    from sklearn_dysarthria.cli._corpus import (
+        check_corpus,
+        check_folds,
+        corpus_on_one_line,
+        load_corpus,
+        positive_of,
+    )
+    from sklearn_dysarthria.cli._files import (
+        cache_folder,
+        check_outputs,
         files_in,
         inputs_of,
+        output_folder,
         recordings_of,
-        refuse_to_replace,
     )
-    from sklearn_dysarthria.cli._models import build_model
-    from sklearn_dysarthria.cli._output import output_folder
-    from sklearn_dysarthria.cli._scoring import add_scores, check_scoring, try_scorers
-    from sklearn_dysarthria.cli._study import read_study
-    from sklearn_dysarthria.cli._work import cache_folder, check_folds, load, positive_of
+    from sklearn_dysarthria.cli._models import build_model, check_names
+    from sklearn_dysarthria.cli._study import is_none, read_study
 
     verbose = int(not quiet)
     names = _names_in(methods) if methods is not None else list(report.METHODS)
@@ -153,7 +156,7 @@ def compare(
         **options_of_run(cache, n_jobs, on_error),
     }
     study = read_study(study_or_corpus or [], assignments or [], options)
-    _complete(
+    corpus = _completed(
         study.corpus,
         {
             "--data-home": data_home,
@@ -165,17 +168,23 @@ def compare(
         from_file=study.source is not None,
     )
     # What can be wrong is tried before hours are spent.
-    refuse_to_replace(files_in(output), inputs_of(study))
-    scorers = check_scoring(study.evaluation.scoring)
+    check_outputs(files_in(output), inputs_of(study))
+    check_corpus(corpus)
+    if study.model.name is not None:
+        check_names(study.model)
+    evaluation, run = study.evaluation, study.run
+    checked_scoring(evaluation.scoring)
+
+    from sklearn_dysarthria.features import configure_transformers, find_unusable_recordings
+
     if study.model.name is not None:
         build_model(study.model)
-    X, y = load(study, verbose=verbose)
-    evaluation = study.evaluation
-    refuse_to_replace(files_in(output), recordings_of(X))
+    X, y = load_corpus(corpus, verbose=verbose)
+    check_outputs(files_in(output), recordings_of(X))
     check_folds(X, y, evaluation.n_splits, "--folds")
     positive_class = positive_of(evaluation.positive, y, "--positive")
-    try_scorers(scorers, y)
-    with output_folder(output), cache_folder(study.run.cache) as kept:
+    checked_scoring(evaluation.scoring, y)
+    with output_folder(output), cache_folder(run.cache) as kept:
         models = report.build_methods(
             names,
             X,
@@ -187,9 +196,9 @@ def compare(
         if study.model.name is not None:
             models["study"] = build_model(study.model, X, y)
         for model in models.values():
-            configure(model, cache=kept, on_error=study.run.on_error)
-            if study.run.on_error == "nan":
-                refuse_unusable_patients(model, X, n_jobs=study.run.n_jobs, verbose=verbose)
+            configure_transformers(model, cache=kept, on_error=run.on_error)
+            if run.on_error == "nan":
+                find_unusable_recordings(model, X, n_jobs=run.n_jobs, verbose=verbose)
         result = report.compare(
             X,
             y,
@@ -197,21 +206,14 @@ def compare(
             n_splits=evaluation.n_splits,
             n_repeats=evaluation.n_repeats,
             positive=positive_class,
+            scoring=evaluation.scoring,
             confidence=evaluation.confidence,
             n_resamples=evaluation.n_resamples,
-            n_jobs=study.run.n_jobs,
+            n_jobs=run.n_jobs,
             random_state=evaluation.random_state,
             verbose=verbose,
+            settings={"preset": preset.value, "corpus": corpus_on_one_line(corpus)},
         )
-        result = add_scores(
-            result,
-            scorers,
-            confidence=evaluation.confidence,
-            n_resamples=evaluation.n_resamples,
-            random_state=evaluation.random_state,
-        )
-        result.settings["preset"] = preset.value
-        result.settings["corpus"] = described(study.corpus)
         typer.echo(result.to_markdown())
         for path in result.save(output):
             typer.echo(f"wrote {path}")
@@ -229,15 +231,16 @@ _KEY_OF_OPTION = {
 }
 
 
-def _complete(
+def _completed(
     corpus: dict[str, Any], options: dict[str, Any], seed: int | None, *, from_file: bool
-) -> None:
-    """Put the options of a corpus where its loader finds them; refuse those of another one."""
-    from sklearn_dysarthria.cli._corpora import loader_of
+) -> dict[str, Any]:
+    """Return table ``[corpus]`` with the options of its loader; those of another are errors."""
+    from sklearn_dysarthria.cli._corpus import loader_of
+    from sklearn_dysarthria.cli._signatures import parameters_of
     from sklearn_dysarthria.cli._study import is_table_file
 
-    corpus.setdefault("name", "synthetic")
-    known = inspect.signature(loader_of(corpus)).parameters
+    corpus = {"name": "synthetic", **corpus} if "name" not in corpus else dict(corpus)
+    known = parameters_of(loader_of(corpus))
     is_table = is_table_file(corpus["name"])
     for option, value in options.items():
         if value is None:
@@ -250,3 +253,4 @@ def _complete(
         corpus.setdefault("n_patients", _SYNTHETIC_PATIENTS)
     if "random_state" in known and seed is not None:
         corpus["random_state"] = seed
+    return corpus

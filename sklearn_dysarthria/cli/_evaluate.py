@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sklearn_dysarthria._utils.text import listed
 from sklearn_dysarthria.cli._options import (
     Assignments,
     Cache,
@@ -15,7 +16,10 @@ from sklearn_dysarthria.cli._options import (
     Jobs,
     OnError,
     Quiet,
+    checked_scoring,
+    counted,
     options_of_run,
+    warn,
 )
 
 
@@ -71,165 +75,156 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Judge, print and save; the help text stands above."""
-    from sklearn_dysarthria.cli._corpora import described
-    from sklearn_dysarthria.cli._inputs import files_in, inputs_of, refuse_to_replace
-    from sklearn_dysarthria.cli._output import output_folder
-    from sklearn_dysarthria.cli._scoring import add_scores, check_scoring
-    from sklearn_dysarthria.cli._study import read_study
-    from sklearn_dysarthria.cli._work import cache_folder
+    from sklearn_dysarthria.cli._corpus import check_corpus
+    from sklearn_dysarthria.cli._files import (
+        cache_folder,
+        check_outputs,
+        files_in,
+        inputs_of,
+        output_folder,
+    )
+    from sklearn_dysarthria.cli._models import check_names
+    from sklearn_dysarthria.cli._study import StudyError, read_study
 
     if model is None and known_patients is not KnownPatients.refuse:
         raise typer.BadParameter("--known-patients is for --model.")
     study = read_study(
         study_or_corpus or [], assignments or [], options_of_run(cache, n_jobs, on_error)
     )
-    inputs = [("the model file", model), *inputs_of(study)]
-    refuse_to_replace(files_in(output), inputs)
-    scorers = check_scoring(study.evaluation.scoring)
+    check_outputs(files_in(output), [("the model file", model), *inputs_of(study)])
+    check_corpus(study.corpus)
+    if model is None:
+        check_names(study.model)
+    elif study.model.name is not None and study.source is None:
+        raise StudyError("--model brings its own model: leave --set model.… out.")
+    checked_scoring(study.evaluation.scoring)
     verbose = int(not quiet)
     with cache_folder(study.run.cache) as kept, output_folder(output):
         if model is None:
-            result = _cross_validated(study, kept, output, scorers, verbose)
+            result = _cross_validated(study, kept, output, verbose)
         else:
             leave_out = known_patients is KnownPatients.leave_out
-            result = _held_out(study, model, kept, output, scorers, verbose, leave_out=leave_out)
-        result.settings["corpus"] = described(study.corpus)
-        result = add_scores(
-            result,
-            scorers,
-            confidence=study.evaluation.confidence,
-            n_resamples=study.evaluation.n_resamples,
-            random_state=study.evaluation.random_state,
-        )
+            result = _held_out(study, model, kept, output, verbose, leave_out=leave_out)
         typer.echo(result.to_markdown())
         for path in result.save(output):
             typer.echo(f"wrote {path}")
 
 
-def _cross_validated(study: Any, cache: str, output: Path, scorers: Any, verbose: int) -> Any:
+def _cross_validated(study: Any, cache: str, output: Path, verbose: int) -> Any:
     from sklearn_dysarthria import report
-    from sklearn_dysarthria.cli._front_end import configure, refuse_unusable_patients
-    from sklearn_dysarthria.cli._inputs import files_in, recordings_of, refuse_to_replace
-    from sklearn_dysarthria.cli._models import build_model
-    from sklearn_dysarthria.cli._scoring import try_scorers
-    from sklearn_dysarthria.cli._work import check, check_folds, load, on_one_line, positive_of
+    from sklearn_dysarthria.cli._corpus import (
+        check_folds,
+        corpus_on_one_line,
+        load_corpus,
+        positive_of,
+    )
+    from sklearn_dysarthria.cli._files import check_outputs, files_in, recordings_of
+    from sklearn_dysarthria.cli._models import build_model, parameters_on_one_line
+    from sklearn_dysarthria.features import configure_transformers, find_unusable_recordings
 
-    check(study)
-    X, y = load(study, verbose=verbose)
-    refuse_to_replace(files_in(output), recordings_of(X))
-    evaluation = study.evaluation
+    build_model(study.model)
+    X, y = load_corpus(study.corpus, verbose=verbose)
+    check_outputs(files_in(output), recordings_of(X))
+    evaluation, run = study.evaluation, study.run
     check_folds(X, y, evaluation.n_splits)
     positive = positive_of(evaluation.positive, y)
-    try_scorers(scorers, y)
-    built = build_model(study.model, X, y)
-    configure(built, cache=cache, on_error=study.run.on_error)
-    if study.run.on_error == "nan":
-        refuse_unusable_patients(built, X, n_jobs=study.run.n_jobs, verbose=verbose)
-    result = report.compare(
+    checked_scoring(evaluation.scoring, y)
+    model = build_model(study.model, X, y)
+    configure_transformers(model, cache=cache, on_error=run.on_error)
+    if run.on_error == "nan":
+        find_unusable_recordings(model, X, n_jobs=run.n_jobs, verbose=verbose)
+    return report.compare(
         X,
         y,
-        methods={study.model.name: built},
+        methods={study.model.name: model},
         n_splits=evaluation.n_splits,
         n_repeats=evaluation.n_repeats,
         positive=positive,
+        scoring=evaluation.scoring,
         confidence=evaluation.confidence,
         n_resamples=evaluation.n_resamples,
-        n_jobs=study.run.n_jobs,
+        n_jobs=run.n_jobs,
         random_state=evaluation.random_state,
         verbose=verbose,
+        settings={
+            "preset": study.model.preset,
+            "parameters": parameters_on_one_line(study.model.params),
+            "corpus": corpus_on_one_line(study.corpus),
+        },
     )
-    result.settings["preset"] = study.model.preset
-    result.settings["parameters"] = on_one_line(study.model.params)
-    return result
 
 
 def _held_out(
-    study: Any,
-    path: Path,
-    cache: str,
-    output: Path,
-    scorers: Any,
-    verbose: int,
-    *,
-    leave_out: bool,
+    study: Any, path: Path, cache: str, output: Path, verbose: int, *, leave_out: bool
 ) -> Any:
-    from sklearn_dysarthria.cli._checks import StudyError
-    from sklearn_dysarthria.cli._corpora import corpus_arguments
-    from sklearn_dysarthria.cli._front_end import configure
-    from sklearn_dysarthria.cli._inputs import files_in, recordings_of, refuse_to_replace
-    from sklearn_dysarthria.cli._model_file import read_facts, read_model
-    from sklearn_dysarthria.cli._scoring import evaluate_held_out, try_scorers
-    from sklearn_dysarthria.cli._work import load, positive_of
+    from sklearn_dysarthria.cli._corpus import corpus_on_one_line, load_corpus, positive_of
+    from sklearn_dysarthria.cli._files import check_outputs, files_in, recordings_of
+    from sklearn_dysarthria.features import configure_transformers
+    from sklearn_dysarthria.persistence import describe_model, load_model
+    from sklearn_dysarthria.report import evaluate_held_out
 
-    corpus_arguments(study.corpus)
-    facts = read_facts(path)
-    if study.model.name is not None and study.source is None:
-        raise StudyError("--model brings its own model: leave --set model.… out.")
-    X, y = load(study, verbose=verbose)
-    refuse_to_replace(files_in(output), recordings_of(X))
-    X, y = _without_known(facts, path, X, y, leave_out=leave_out)
-    fitted, facts = read_model(path)
-    try_scorers(scorers, fitted.classes_)
-    evaluation = study.evaluation
-    positive = positive_of(evaluation.positive, fitted.classes_)
-    configure(
-        fitted,
-        cache=cache,
-        n_jobs=study.run.n_jobs,
-        on_error=study.run.on_error,
-        verbose=verbose,
+    description = describe_model(path)
+    X, y = load_corpus(study.corpus, verbose=verbose)
+    check_outputs(files_in(output), recordings_of(X))
+    X, y = _without_known(description, path, X, y, leave_out=leave_out)
+    model = load_model(path)
+    evaluation, run = study.evaluation, study.run
+    checked_scoring(evaluation.scoring, model.classes_)
+    configure_transformers(
+        model, cache=cache, n_jobs=run.n_jobs, on_error=run.on_error, verbose=verbose
     )
-    name = facts["study"]["model"]["name"]
-    result = evaluate_held_out(
-        name,
-        fitted,
+    return evaluate_held_out(
+        model,
         X,
         y,
-        positive=positive,
+        name=description["study"]["model"]["name"],
+        positive=positive_of(evaluation.positive, model.classes_),
+        scoring=evaluation.scoring,
         confidence=evaluation.confidence,
         n_resamples=evaluation.n_resamples,
         random_state=evaluation.random_state,
+        settings={
+            "model": f"{path}, trained {description['trained']}",
+            "corpus": corpus_on_one_line(study.corpus),
+        },
     )
-    result.settings["model"] = f"{path}, trained {facts['trained']}"
-    return result
 
 
-def _without_known(facts: Any, path: Path, X: Any, y: Any, *, leave_out: bool) -> tuple[Any, Any]:
-    """Refuse patients whom the model has met, by name or by samples, or leave them out."""
-    from sklearn_dysarthria.cli._known import named, renamed_patients, training_patients
-    from sklearn_dysarthria.cli._work import counted, tell
-    from sklearn_dysarthria.recordings import patient_ids
+def _without_known(
+    description: Any, path: Path, X: Any, y: Any, *, leave_out: bool
+) -> tuple[Any, Any]:
+    """Raise an error for patients whom the model was trained on, or leave them out."""
+    from sklearn_dysarthria.persistence import known_patients
 
-    known = training_patients(facts, patient_ids(X))
-    renamed = [patient for patient in renamed_patients(facts, X) if patient not in known]
+    known, renamed = known_patients(description, X)
     if not known and not renamed:
         return X, y
     if not leave_out:
-        told = []
+        found = []
         if known:
-            told.append(
+            found.append(
                 f"{counted(len(known), 'patient')} of this corpus "
                 f"{'was' if len(known) == 1 else 'were'} in the training set of "
-                f"{path} ({named(known)})"
+                f"{path} ({listed(known)})"
             )
         if renamed:
-            told.append(
+            found.append(
                 f"{counted(len(renamed), 'patient')} of this corpus "
                 f"{'has' if len(renamed) == 1 else 'have'} recordings that {path} "
-                f"was trained on under another name ({named(renamed)})"
+                f"was trained on under another name ({listed(renamed)})"
             )
         raise ValueError(
-            f"{' and '.join(told)}, so that the score would flatter it: give other patients, or "
+            f"{' and '.join(found)}, so that the score would flatter it: give other patients, or "
             "leave these out by --known-patients leave-out."
         )
     kept = ~X["patient"].isin([*known, *renamed]).to_numpy()
     if not kept.any():
         raise ValueError(f"All patients of this corpus were in the training set of {path}.")
     if known:
-        tell(f"Warning: {len(known)} training patients are left out ({named(known)}).")
+        warn(f"{len(known)} training patients are left out ({listed(known)}).")
     if renamed:
-        tell(
-            f"Warning: {counted(len(renamed), 'patient')} whose recordings were trained on under "
-            f"another name are left out ({named(renamed)})."
+        warn(
+            f"{counted(len(renamed), 'patient')} whose recordings were trained on under "
+            f"another name are left out ({listed(renamed)})."
         )
     return X[kept], y[kept]

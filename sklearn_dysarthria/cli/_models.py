@@ -5,29 +5,90 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-import pandas as pd
-from sklearn.utils._param_validation import (
-    Interval,
-    InvalidParameterError,
-    validate_parameter_constraints,
-)
-
-from sklearn_dysarthria.cli._checks import StudyError, did_you_mean, is_none
-from sklearn_dysarthria.cli._study import ModelSettings
-from sklearn_dysarthria.patients import PatientVotingClassifier
-from sklearn_dysarthria.patients._task_weights import check_task_weights
-from sklearn_dysarthria.pipelines import PRESETS
-from sklearn_dysarthria.recordings._table import column
-from sklearn_dysarthria.report import METHODS, build_methods
+from sklearn_dysarthria.cli._signatures import parameters_of
+from sklearn_dysarthria.cli._study import ModelSettings, StudyError, did_you_mean, is_none
+from sklearn_dysarthria.report import METHODS, PARTS, PRESETS, build_methods
 
 MODELS = {name.removesuffix("-vote"): name for name in METHODS}
 """Name in a study, and of the method of :func:`~sklearn_dysarthria.compare` that it stands for."""
 
+_SIDE_BY_SIDE = "egemaps-svm-side-by-side"
 # Parameters of a vote that are models themselves, which TOML has no way to write.
 _MODELS_INSIDE = {"estimator", "task_estimators", "final_estimator"}
-# Tasks that every model knows, to check parameters before any corpus is read.
-_ANY_CORPUS = pd.DataFrame({"audio": ["a.wav"], "patient": ["a"], "task": ["phonationA"]})
+
+
+def check_names(settings: ModelSettings) -> str:
+    """Check the names in table ``[model]`` without importing any model.
+
+    Parameters
+    ----------
+    settings : ModelSettings
+        Table ``[model]``.
+
+    Returns
+    -------
+    str
+        The method of :func:`~sklearn_dysarthria.compare` that the model is.
+
+    Raises
+    ------
+    StudyError
+        The model, the preset or a parameter is unknown.  Of what the parameters contain
+        themselves, `build_model` checks the names, as it does all values.
+    """
+    if settings.name is None:
+        raise StudyError(f"Which model? Give model.name: {', '.join(MODELS)}.")
+    method = MODELS.get(settings.name, settings.name)
+    if method not in METHODS:
+        raise StudyError(f"Unknown model {settings.name!r}.{did_you_mean(settings.name, MODELS)}")
+    if settings.preset not in PRESETS:
+        hint = did_you_mean(settings.preset, PRESETS)
+        raise StudyError(f"Unknown preset {settings.preset!r}.{hint}")
+    if settings.voting and method == _SIDE_BY_SIDE:
+        raise StudyError(f"[model.voting] is not for {settings.name!r}, which does not vote.")
+    for name in settings.voting:
+        known = set(parameters_of("PatientVotingClassifier")) - _MODELS_INSIDE
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise StudyError(f"Unknown key {name!r} in [model.voting].{hint}")
+    outer = "PatientFeaturesClassifier" if method == _SIDE_BY_SIDE else "Pipeline"
+    known = {*PARTS[method], *(_PIPELINE if outer == "Pipeline" else parameters_of(outer))}
+    open_ended = {part for part, name in PARTS[method].items() if name is None}
+    for part, name in PARTS[method].items():
+        parameters = {} if name is None else parameters_of(name)
+        known |= {f"{part}__{parameter}" for parameter in parameters}
+        open_ended |= {f"{part}__{parameter}" for parameter in parameters}
+    for layer in settings.params:
+        _check_layer(layer, known, open_ended)
+    return method
+
+
+_PIPELINE = ("memory", "steps", "transform_input", "verbose")
+
+
+def _check_layer(
+    table: Mapping[str, Any],
+    known: set[str],
+    open_ended: set[str],
+    prefix: str = "",
+    where: str = "model.params",
+) -> None:
+    for name, value in table.items():
+        joined = f"{prefix}{name}"
+        if any(joined == part or joined.startswith(f"{part}__") for part in open_ended):
+            continue
+        if joined not in known:
+            raise _unknown(name, prefix, where, known)
+        if isinstance(value, dict):
+            _check_layer(value, known, open_ended, f"{joined}__", f"{where}.{name}")
+
+
+def _unknown(name: str, prefix: str, where: str, known: Iterator[str] | Any) -> StudyError:
+    # Names of the same depth: with images.n_mel the step is right, its parameter wrong.
+    close = [k.removeprefix(prefix) for k in known if k.startswith(prefix)]
+    level = [k for k in close if "__" not in k] if "__" not in name else close
+    hint = did_you_mean(name, level, listed=len(level) < 40)
+    return StudyError(f"Unknown parameter {name!r} in [{where}].{hint}")
 
 
 def build_model(settings: ModelSettings, X: Any = None, y: Any = None, *, verbose: int = 0) -> Any:
@@ -54,22 +115,22 @@ def build_model(settings: ModelSettings, X: Any = None, y: Any = None, *, verbos
     StudyError
         The model, a parameter, or a value is not known; the message names it.
     """
-    if settings.name is None:
-        raise StudyError(f"Which model? Give model.name: {', '.join(MODELS)}.")
-    name = MODELS.get(settings.name, settings.name)
-    if name not in METHODS:
-        raise StudyError(f"Unknown model {settings.name!r}.{did_you_mean(settings.name, MODELS)}")
-    if settings.preset not in PRESETS:
-        hint = did_you_mean(settings.preset, PRESETS)
-        raise StudyError(f"Unknown preset {settings.preset!r}.{hint}")
+    import pandas as pd
+
+    from sklearn_dysarthria.patients import PatientVotingClassifier
+
+    method = check_names(settings)
+    # Tasks that every model knows, to check parameters before any corpus is read.
+    any_corpus = pd.DataFrame({"audio": ["a.wav"], "patient": ["a"], "task": ["phonationA"]})
     (model,) = build_methods(
-        [name],
-        _ANY_CORPUS if X is None else X,
+        [method],
+        any_corpus if X is None else X,
         preset=settings.preset,
         random_state=settings.random_state,
         verbose=2 * verbose,
     ).values()
-    _set_voting(model, settings)
+    for name, value in settings.voting.items():
+        model.set_params(**{name: checked_value(model, name, value, f"model.voting.{name}")})
     inner = model.estimator if isinstance(model, PatientVotingClassifier) else model
     given: dict[str, tuple[str, Any]] = {}
     for layer in settings.params:
@@ -84,27 +145,18 @@ def build_model(settings: ModelSettings, X: Any = None, y: Any = None, *, verbos
         for joined, (spelled, value) in given.items()
     }
     inner.set_params(**checked)
-    _check_vote(model, X, y)
+    if isinstance(model, PatientVotingClassifier):
+        _check_vote(model, X, y)
     return model
 
 
-def _set_voting(model: Any, settings: ModelSettings) -> None:
-    if not settings.voting:
-        return
-    if not isinstance(model, PatientVotingClassifier):
-        raise StudyError(f"[model.voting] is not for {settings.name!r}, which does not vote.")
-    known = set(model.get_params(deep=False)) - _MODELS_INSIDE
-    for name, value in settings.voting.items():
-        if name not in known:
-            hint = did_you_mean(name, known)
-            raise StudyError(f"Unknown key {name!r} in [model.voting].{hint}")
-        model.set_params(**{name: checked_value(model, name, value, f"model.voting.{name}")})
-
-
 def _check_vote(model: Any, X: Any, y: Any) -> None:
-    """Find what does not fit together in a vote, which the fit would tell after the training."""
-    if not isinstance(model, PatientVotingClassifier):
-        return
+    """Find what does not fit together in a vote, which the fit would report after the training."""
+    import numpy as np
+
+    from sklearn_dysarthria.patients._task_weights import check_task_weights
+    from sklearn_dysarthria.recordings._table import column
+
     if model.abstain_below is not None and model.abstain_label is None:
         raise StudyError(
             "model.voting.abstain_below needs model.voting.abstain_label, the answer about a "
@@ -131,11 +183,7 @@ def _flat(
     for name, value in table.items():
         joined, spelled = f"{prefix}{name}", f"{where}.{name}"
         if joined not in known:
-            # Names of the same depth: with images.n_mel the step is right, its parameter wrong.
-            close = [k.removeprefix(prefix) for k in known if k.startswith(prefix)]
-            level = [k for k in close if "__" not in k] if "__" not in name else close
-            hint = did_you_mean(name, level, listed=len(level) < 40)
-            raise StudyError(f"Unknown parameter {name!r} in [{where}].{hint}")
+            raise _unknown(name, prefix, where, known)
         if not _is_estimator(known[joined]):
             yield joined, spelled, value
         elif isinstance(value, dict):
@@ -177,6 +225,13 @@ def checked_value(estimator: Any, name: str, value: Any, spelled: str, y: Any = 
     StudyError
         The value is not among those allowed.
     """
+    import pandas as pd
+    from sklearn.utils._param_validation import (
+        Interval,
+        InvalidParameterError,
+        validate_parameter_constraints,
+    )
+
     owner_name, _, leaf = name.rpartition("__")
     owner = estimator.get_params(deep=True)[owner_name] if owner_name else estimator
     allowed = getattr(owner, "_parameter_constraints", {}).get(leaf, "no_validation")
@@ -191,9 +246,25 @@ def checked_value(estimator: Any, name: str, value: Any, spelled: str, y: Any = 
     try:
         validate_parameter_constraints({leaf: allowed}, {leaf: value}, type(owner).__name__)
     except InvalidParameterError as error:
-        told = " ".join(str(error).split())
-        raise StudyError(f"{spelled}: {told}") from None
+        reason = " ".join(str(error).split())
+        raise StudyError(f"{spelled}: {reason}") from None
     numeric = any(isinstance(constraint, Interval) for constraint in allowed)
     if numeric and isinstance(value, bool) and "boolean" not in allowed:
         raise StudyError(f"{spelled} must be a number, not {value!r}.")
     return value
+
+
+def parameters_on_one_line(layers: list[dict[str, Any]]) -> str:
+    """Write the parameters of a study as assignments, later ones winning."""
+    found: dict[str, Any] = {}
+
+    def collect(table: dict[str, Any], prefix: str) -> None:
+        for name, value in table.items():
+            if isinstance(value, dict):
+                collect(value, f"{prefix}{name}.")
+            else:
+                found[prefix + name] = value
+
+    for layer in layers:
+        collect(layer, "")
+    return ", ".join(f"{name}={value}" for name, value in found.items()) or "the preset's"

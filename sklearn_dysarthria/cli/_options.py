@@ -1,9 +1,9 @@
-"""Options that several commands share."""
+"""Options and messages that several commands share."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -45,7 +45,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 
 
 def checked_on_error(value: str | None) -> str | None:
-    """Refuse anything but the two ways to treat a recording that cannot be used."""
+    """Return one of the two ways to treat a recording that cannot be used."""
     if value not in (None, "raise", "nan"):
         raise typer.BadParameter(f"{value!r} is neither 'raise' nor 'nan'.")
     return value
@@ -72,3 +72,26 @@ def options_of_run(
         "run.n_jobs": n_jobs,
         "run.on_error": on_error,
     }
+
+
+def checked_scoring(scoring: str | list[str], labels: Any = None) -> None:
+    """Raise a StudyError if ``evaluation.scoring`` is unknown, or not for these labels."""
+    if not scoring:
+        return
+    from sklearn_dysarthria.cli._study import StudyError
+    from sklearn_dysarthria.report import check_scoring
+
+    try:
+        check_scoring(scoring, labels)
+    except ValueError as error:
+        raise StudyError(f"evaluation.{error}") from None
+
+
+def warn(message: str) -> None:
+    """Print a warning, apart from the results."""
+    typer.echo(f"Warning: {message}", err=True)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return ``"1 patient"``, ``"2 patients"``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -60,14 +60,10 @@ def preprocess(
     quiet: Quiet = False,
 ) -> None:
     """Check, compute, write; the help text stands above."""
-    from sklearn_dysarthria.cli._corpora import corpus_arguments
-    from sklearn_dysarthria.cli._front_end import compute, configure, front_end
-    from sklearn_dysarthria.cli._inputs import inputs_of, recordings_of, refuse_to_replace
-    from sklearn_dysarthria.cli._models import build_model
-    from sklearn_dysarthria.cli._output import output_file
+    from sklearn_dysarthria.cli._corpus import check_corpus, load_corpus
+    from sklearn_dysarthria.cli._files import check_outputs, inputs_of, output_file, recordings_of
+    from sklearn_dysarthria.cli._models import build_model, check_names
     from sklearn_dysarthria.cli._study import read_study
-    from sklearn_dysarthria.cli._work import check, load_recordings_at_least, tell
-    from sklearn_dysarthria.recordings import check_recordings
 
     verbose = int(not quiet)
     study = read_study(
@@ -76,17 +72,23 @@ def preprocess(
     wanted = study.run.cache is not None or output is not None
     if output is not None and output.suffix.lower() not in (".npz", ".csv"):
         raise typer.BadParameter(f"--output {output} must end in .npz or .csv.")
-    outputs = {"--report": report, "--output": output}
+    outputs = [("--report", report), ("--output", output)]
     if output is not None and os.path.realpath(output) == os.path.realpath(report):
         raise typer.BadParameter(f"--output and --report are both {str(output)!r}.")
-    refuse_to_replace(outputs, inputs_of(study))
-    corpus_arguments(study.corpus)
+    check_outputs(outputs, inputs_of(study))
+    check_corpus(study.corpus)
     if study.model.name is not None or wanted:
-        check(study)
-    if output is not None and output.suffix.lower() == ".csv":
-        _refuse_images_in_csv(front_end(build_model(study.model)))
-    X, y = load_recordings_at_least(study, verbose=verbose)
-    refuse_to_replace(outputs, recordings_of(X))
+        check_names(study.model)
+
+    from sklearn_dysarthria.features import configure_transformers, front_end, run_front_end
+    from sklearn_dysarthria.recordings import check_recordings
+
+    if study.model.name is not None or wanted:
+        model = build_model(study.model)
+        if output is not None and output.suffix.lower() == ".csv":
+            _check_is_table(front_end(model))
+    X, y = load_corpus(study.corpus, verbose=verbose, need_labels=False)
+    check_outputs(outputs, recordings_of(X))
     clean, found = check_recordings(X, y, n_jobs=study.run.n_jobs, verbose=verbose)
     with output_file(report) as unfinished:
         _report_of(X, found).to_csv(unfinished, index=False)
@@ -99,9 +101,10 @@ def preprocess(
         typer.echo(f"{len(lost)} patients are left without any: {', '.join(lost)}.")
     typer.echo(f"wrote {report}")
     if len(bad) and not allow_unusable:
-        tell(
-            f"Error: {len(bad)} of {len(X)} recordings cannot be used; {report} says why. Mend "
-            "or remove them, or give --allow-unusable."
+        typer.echo(
+            f"Error: {len(bad)} of {len(X)} recordings cannot be used; {report} says why. Repair "
+            "or remove them, or give --allow-unusable.",
+            err=True,
         )
         raise typer.Exit(1)
     if not wanted:
@@ -112,10 +115,10 @@ def preprocess(
         return
     model = build_model(study.model, clean, None if y is None else y[found["ok"].to_numpy()])
     on_error = "nan" if allow_unusable else "raise"
-    configure(
+    configure_transformers(
         model, cache=study.run.cache, n_jobs=study.run.n_jobs, verbose=verbose, on_error=on_error
     )
-    values, failed = compute(front_end(model), clean, fit=True)
+    values, failed = run_front_end(front_end(model), clean)
     kept = ~failed
     shape = " × ".join(map(str, values.shape[1:]))
     typer.echo(f"{kept.sum()} recordings turned into values of shape {shape}.")
@@ -130,19 +133,19 @@ def preprocess(
         typer.echo(f"wrote {output}")
 
 
-def _refuse_images_in_csv(steps: list[Any]) -> None:
+def _check_is_table(steps: list[Any]) -> None:
     if not hasattr(steps[-1], "get_feature_names_out"):
         raise ValueError("Images do not fit into a CSV file: give --output a name in .npz.")
 
 
 def _report_of(X: Any, found: Any) -> Any:
     """Put whose recording it is before what was found."""
-    told = found.reset_index(drop=True)
-    told["ok"] = told["ok"].map({True: "yes", False: "no"})
+    rows = found.reset_index(drop=True)
+    rows["ok"] = rows["ok"].map({True: "yes", False: "no"})
     for place, name in enumerate(n for n in ("patient", "task") if n in X.columns):
-        told.insert(place, name, X[name].to_numpy())
-    told.insert(0, "audio", [_path_of(audio) for audio in X["audio"]])
-    return told
+        rows.insert(place, name, X[name].to_numpy())
+    rows.insert(0, "audio", [_path_of(audio) for audio in X["audio"]])
+    return rows
 
 
 def _path_of(audio: Any) -> str:
@@ -164,8 +167,8 @@ def _write(path: Path, table: Any, y: Any, values: Any, names: list[str] | None)
     if path.suffix.lower() == ".csv":
         # Shortest decimals that give the same float32 again.
         features = pd.DataFrame(np.asarray(values), columns=names)
-        told = pd.DataFrame(facts if y is None else {**facts, "label": y})
-        pd.concat([told, features], axis=1).to_csv(path, index=False)
+        described = pd.DataFrame(facts if y is None else {**facts, "label": y})
+        pd.concat([described, features], axis=1).to_csv(path, index=False)
         return
     arrays: dict[str, Any] = {"values": values} | ({} if y is None else {"label": _plain(y)})
     arrays |= {name: np.array(cells, dtype=str) for name, cells in facts.items()}

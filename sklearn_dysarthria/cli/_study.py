@@ -2,105 +2,229 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import difflib
 import os
 import tomllib
 import typing
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
-
-from sklearn_dysarthria.cli._checks import StudyError, check_values, did_you_mean
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".pq")
 _CORPUS_FOLDERS = ("data_home", "root", "folder")
 _PARAMS = "params"
 
 
-@dataclass(frozen=True)
-class ModelSettings:
+class StudyError(ValueError):
+    """A study file, or an assignment on the command line, cannot be used."""
+
+
+class Table(BaseModel):
+    """A table of a study: unknown keys are errors, types are exact, "none" stands for None."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none_where_allowed(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {
+            name: None if is_none(value) and _allows_none(cls, name) else value
+            for name, value in given.items()
+        }
+
+
+class ModelSettings(Table):
     """Table ``[model]``."""
 
     name: str | None = None
     preset: str = "quick"
     random_state: int = 0
-    voting: dict[str, Any] = field(default_factory=dict)
-    params: list[dict[str, Any]] = field(default_factory=list)
+    voting: dict[str, Any] = {}
+    params: list[dict[str, Any]] = []
     """Layers of nested tables; a later one wins."""
 
 
-@dataclass(frozen=True)
-class Evaluation:
+def _between_0_and_1(value: float) -> float:
+    if not 0 < value < 1:
+        raise ValueError("between 0 and 1")
+    return value
+
+
+def _number_of_workers(value: int | None) -> int | None:
+    if value == 0:
+        raise ValueError("1 or more, or -1 for all cores")
+    return value
+
+
+class Evaluation(Table):
     """Table ``[evaluation]``."""
 
-    n_splits: int = 5
-    n_repeats: int = 1
+    n_splits: int = Field(5, ge=2)
+    n_repeats: int = Field(1, ge=1)
     positive: str | int | float | bool | None = None
-    confidence: float = 0.95
-    n_resamples: int = 1000
-    random_state: int = 0
-    scoring: str | Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        """Refuse numbers out of their range before any corpus is read."""
-        least = {"n_splits": 2, "n_repeats": 1, "n_resamples": 1, "random_state": 0}
-        for name, lowest in least.items():
-            value = getattr(self, name)
-            if value < lowest:
-                raise StudyError(f"evaluation.{name} must be {lowest} or more, not {value!r}.")
-        if not 0 < self.confidence < 1:
-            raise StudyError(
-                f"evaluation.confidence must be between 0 and 1, not {self.confidence!r}."
-            )
+    confidence: Annotated[float, AfterValidator(_between_0_and_1)] = 0.95
+    n_resamples: int = Field(1000, ge=1)
+    random_state: int = Field(0, ge=0)
+    scoring: str | list[str] = []
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(Table):
     """Table ``[run]``: how to compute, without influence on the results."""
 
     cache: str | None = None
-    n_jobs: int | None = None
+    n_jobs: Annotated[int | None, AfterValidator(_number_of_workers)] = None
     on_error: Literal["raise", "nan"] = "raise"
 
-    def __post_init__(self) -> None:
-        """Refuse no processes at all."""
-        if self.n_jobs == 0:
-            raise StudyError("run.n_jobs must be 1 or more, or -1 for all cores, not 0.")
 
+class Study(Table):
+    """A study; what its corpus and model accept is checked where those are known."""
 
-@dataclass(frozen=True)
-class Study:
-    """A checked study; what its corpus and model accept is checked where those are known."""
+    corpus: dict[str, Any] = {}
+    model: ModelSettings = ModelSettings()
+    evaluation: Evaluation = Evaluation()
+    run: Run = Run()
+    _source: str | None = PrivateAttr(None)
 
-    corpus: dict[str, Any]
-    model: ModelSettings
-    evaluation: Evaluation
-    run: Run
-    source: str | None = None
-    """The file it was read from."""
+    @property
+    def source(self) -> str | None:
+        """The file it was read from."""
+        return self._source
 
     def settings(self) -> dict[str, Any]:
         """Return everything that determines results, as plain values."""
-        model = {name: getattr(self.model, name) for name in _hints(ModelSettings)}
-        evaluation = {name: getattr(self.evaluation, name) for name in _hints(Evaluation)}
-        return {"corpus": self.corpus, "model": model, "evaluation": evaluation}
-
-    def sha256(self) -> str:
-        """Return the SHA-256 of the settings, whatever the layout of the file."""
-        text = json.dumps(self.settings(), sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return self.model_dump(exclude={"run"})
 
 
-_TABLES = {"corpus": None, "model": ModelSettings, "evaluation": Evaluation, "run": Run}
+def is_none(value: Any) -> bool:
+    """Return whether a value is the text that stands for None, which TOML does not have."""
+    return isinstance(value, str) and value.lower() == "none"
 
 
-def _hints(table: type) -> dict[str, Any]:
-    hints = typing.get_type_hints(table)
-    return {entry.name: hints[entry.name] for entry in fields(table)}
+def did_you_mean(name: str, known: Iterable[str], *, listed: bool = True) -> str:
+    """Return the sentence that helps after an unknown name.
+
+    Parameters
+    ----------
+    name : str
+        What was written.
+    known : iterable of str
+        What could have been.
+    listed : bool, default=True
+        List all known names if none is close.
+
+    Returns
+    -------
+    str
+        Begins with a space, or is empty.
+    """
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    if close:
+        return f" Did you mean {' or '.join(map(repr, close))}?"
+    return f" Known are {', '.join(known)}." if listed and known else ""
+
+
+def validated(table: type[Table], given: Mapping[str, Any], *where: str, title: str = "") -> Any:
+    """Check a table of a study.
+
+    Parameters
+    ----------
+    table : type of Table
+        What it may hold.
+    given : mapping
+        What it holds.
+    *where : str
+        Names of the tables that it is in; none for the whole study.
+    title : str, default=""
+        What an error message adds to the name of the table.
+
+    Returns
+    -------
+    Table
+        Of the given type.
+
+    Raises
+    ------
+    StudyError
+        A key is unknown, or a value is of another type or out of its range.
+    """
+    try:
+        return table.model_validate(given)
+    except ValidationError as error:
+        raise StudyError(_sentence(error, table, given, where, title)) from None
+
+
+def _sentence(
+    invalid: ValidationError, table: type[Table], given: Any, where: tuple[str, ...], title: str
+) -> str:
+    """Say what is wrong first: an unknown name, or else the first wrong value."""
+    errors = invalid.errors()
+    error = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+    owner, name, outer = table, "", list(where)
+    for part in error["loc"]:
+        name, given = str(part), given.get(part)
+        inner = getattr(owner.model_fields.get(name), "annotation", None)
+        if not (isinstance(inner, type) and issubclass(inner, Table)) or not isinstance(
+            given, dict
+        ):
+            break
+        outer.append(name)
+        owner = inner
+    if error["type"] == "extra_forbidden":
+        what = f"key {name!r} in [{'.'.join(outer)}{title}]" if outer else f"table [{name}]"
+        return f"Unknown {what}.{did_you_mean(name, owner.model_fields)}"
+    dotted = ".".join([*outer, name])
+    if error["type"] == "missing":
+        return f"{dotted} must be given."
+    wanted = _in_words(owner.model_json_schema()["properties"][name])
+    if error["type"] == "greater_than_equal":
+        wanted = f"{error['ctx']['ge']} or more"
+    elif error["type"] == "value_error":
+        wanted = str(error["ctx"]["error"])
+    elif not outer:
+        wanted = f"a table, [{name}]"
+    return f"{dotted} must be {wanted}, not {given!r}."
+
+
+_WORDS = {
+    "boolean": "true or false",
+    "integer": "an integer",
+    "number": "a number",
+    "string": "text",
+    "null": '"none"',
+    "object": "a table",
+}
+_PLURAL = {"an integer": "integers", "a number": "numbers", "a table": "tables"}
+
+
+def _in_words(schema: dict[str, Any]) -> str:
+    """Say in words what a JSON schema asks for, such as "an integer or text"."""
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(map(_in_words, schema["anyOf"])))
+    if "enum" in schema:
+        return " or ".join(map(repr, schema["enum"]))
+    if schema.get("type") == "array":
+        item = _in_words((schema.get("prefixItems") or [schema.get("items", {})])[0])
+        return f"a list of {_PLURAL.get(item, item)}" if item else "a list"
+    return _WORDS.get(schema.get("type", ""), "")
+
+
+def _allows_none(table: type[Table], name: str) -> bool:
+    field = table.model_fields.get(name)
+    return field is not None and type(None) in typing.get_args(field.annotation)
 
 
 def read_study(
@@ -142,21 +266,12 @@ def read_study(
     given = {name: value for name, value in (options or {}).items() if value is not None}
     for name, value in [*given.items(), *map(_assignment, assignments)]:
         _assign(raw, layers, name, value)
-    unknown = [name for name in raw if name not in _TABLES]
-    if unknown:
-        raise StudyError(f"Unknown table [{unknown[0]}].{did_you_mean(unknown[0], _TABLES)}")
-    checked: dict[str, Any] = {}
-    for name, table in _TABLES.items():
-        content = raw.get(name, {})
-        if not isinstance(content, dict):
-            raise StudyError(f"{name} must be a table, [{name}], not {content!r}.")
-        if table is None:
-            checked[name] = content
-            continue
-        if table is ModelSettings and layers:
-            content = {**content, _PARAMS: layers}
-        checked[name] = table(**check_values(name, content, _hints(table)))
-    return Study(**checked, source=files[0] if files else None)
+    model = raw.setdefault("model", {})
+    if layers and isinstance(model, dict):
+        model[_PARAMS] = layers
+    study = validated(Study, raw)
+    study._source = files[0] if files else None
+    return study
 
 
 def _params_of(raw: dict[str, Any]) -> list[dict[str, Any]]:
@@ -213,7 +328,7 @@ def _anchor_weights(params: Any, folder: Path) -> None:
 
 
 def is_table_file(name: Any) -> bool:
-    """Tell whether a corpus is named by the file that lists its recordings."""
+    """Return whether a corpus is named by the file that lists its recordings."""
     return isinstance(name, str) and Path(name).suffix.lower() in TABLE_SUFFIXES
 
 
@@ -241,8 +356,8 @@ def _assignment(text: str) -> tuple[str, Any]:
 
 def _assign(raw: dict[str, Any], layers: list[dict[str, Any]], dotted: str, value: Any) -> None:
     head, *path = dotted.split(".")
-    if head not in _TABLES or not path:
-        known = [f"{table}.…" for table in _TABLES]
+    if head not in Study.model_fields or not path:
+        known = [f"{table}.…" for table in Study.model_fields]
         raise StudyError(
             f"--set {dotted}=… must name an entry of a table: {', '.join(known)}; parameters of "
             "the model are model.params.…"

@@ -21,7 +21,7 @@ HELP = """Fit the study's model on the whole corpus and write it to one file.
 
 The file holds the fitted model and what must be known about it: the study, versions, classes,
 number of patients, date.  It names no patient (only hashes of names and of samples, so that
-evaluate can tell training patients).  Loading a model runs the code that is in it: load only
+evaluate can recognise training patients).  Loading a model runs the code that is in it: load only
 files that you trust.
 
 No score is printed, since one on the training patients would say nothing about new ones; that is
@@ -47,46 +47,59 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Fit and write; the help text stands above."""
-    import warnings
-
-    import numpy as np
-
-    from sklearn_dysarthria.cli._front_end import configure, refuse_unusable_patients
-    from sklearn_dysarthria.cli._inputs import inputs_of, recordings_of, refuse_to_replace
-    from sklearn_dysarthria.cli._model_file import describe_model, write_model
-    from sklearn_dysarthria.cli._models import build_model
-    from sklearn_dysarthria.cli._output import output_file
+    from sklearn_dysarthria.cli._corpus import check_corpus, load_corpus
+    from sklearn_dysarthria.cli._files import (
+        cache_folder,
+        check_outputs,
+        inputs_of,
+        output_file,
+        recordings_of,
+    )
+    from sklearn_dysarthria.cli._models import build_model, check_names
     from sklearn_dysarthria.cli._study import read_study
-    from sklearn_dysarthria.cli._work import cache_folder, check, counted_patients, load
-    from sklearn_dysarthria.exceptions import RecordingWarning
 
     verbose = int(not quiet)
     study = read_study(
         study_or_corpus or [], assignments or [], options_of_run(cache, n_jobs, on_error)
     )
-    refuse_to_replace({"--output": output}, inputs_of(study))
-    check(study)
-    X, y = load(study, verbose=verbose)
-    refuse_to_replace({"--output": output}, recordings_of(X))
+    outputs = [("--output", output)]
+    check_outputs(outputs, inputs_of(study))
+    check_corpus(study.corpus)
+    check_names(study.model)
+
+    import warnings
+
+    import numpy as np
+
+    from sklearn_dysarthria.exceptions import RecordingWarning
+    from sklearn_dysarthria.features import configure_transformers, find_unusable_recordings
+    from sklearn_dysarthria.persistence import save_model
+    from sklearn_dysarthria.recordings import one_label_per_patient, patient_ids
+
+    build_model(study.model)
+    X, y = load_corpus(study.corpus, verbose=verbose)
+    check_outputs(outputs, recordings_of(X))
     model = build_model(study.model, X, y, verbose=verbose)
     run = study.run
+    how = {"n_jobs": run.n_jobs, "on_error": run.on_error, "verbose": verbose}
     used = np.ones(len(X), dtype=bool)
     with output_file(output) as unfinished, warnings.catch_warnings():
         if run.on_error == "raise":
-            configure(model, cache=run.cache, n_jobs=run.n_jobs, on_error="raise", verbose=verbose)
-            model.fit(X, y)
+            configure_transformers(model, cache=run.cache, **how).fit(X, y)
         else:
             with cache_folder(run.cache) as kept:
-                configure(model, cache=kept, n_jobs=run.n_jobs, on_error="nan", verbose=verbose)
-                used = ~refuse_unusable_patients(model, X, n_jobs=run.n_jobs, verbose=verbose)
-                warnings.simplefilter("ignore", RecordingWarning)  # said just now, with the reasons
+                configure_transformers(model, cache=kept, **how)
+                used = ~find_unusable_recordings(model, X, n_jobs=run.n_jobs, verbose=verbose)
+                # Each of them has drawn a warning just now, with the reason.
+                warnings.simplefilter("ignore", RecordingWarning)
                 model.fit(X, y)
-        facts = describe_model(model, study, X[used], y[used], n_left_out=len(X) - len(X[used]))
-        write_model(unfinished, model, facts)
-    left_out = f" (of {len(X)}; the others cannot be used)" if len(X[used]) < len(X) else ""
+        left_out = len(X) - int(used.sum())
+        save_model(model, unfinished, X[used], y[used], study=study.settings(), n_left_out=left_out)
+    of_all = f" (of {len(X)}; the others cannot be used)" if left_out else ""
+    sizes = one_label_per_patient(patient_ids(X), y).value_counts().sort_index()
     typer.echo(
-        f"{study.model.name} trained on {len(X[used])} recordings{left_out} of patients: "
-        f"{counted_patients(X, y)}"
+        f"{study.model.name} trained on {used.sum()} recordings{of_all} of patients: "
+        f"{', '.join(f'{label}: {n}' for label, n in sizes.items())}"
     )
     typer.echo("No score: one on the training patients says nothing about new ones; see evaluate.")
     typer.echo(f"wrote {output}")

@@ -6,6 +6,13 @@ __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submod_attrs={
         "_egemaps": ["EGeMAPSFeatures"],
+        "_front_end": [
+            "configure_transformers",
+            "find_unusable_recordings",
+            "front_end",
+            "recording_transformers",
+            "run_front_end",
+        ],
         "_images": ["LogMelDeltaImages"],
         "_with_context": ["ImagesWithContext"],
     },

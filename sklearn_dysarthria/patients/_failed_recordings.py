@@ -36,6 +36,42 @@ def refuse_lost_patients(patients: np.ndarray, failed: np.ndarray) -> None:
             raise nothing_usable(patient)
 
 
+def check_on_unusable(on_unusable: Any) -> None:
+    """Raise ValueError unless the parameter `on_unusable` is one of its two values."""
+    if on_unusable not in ("raise", "nan"):
+        raise ValueError(f"on_unusable={on_unusable!r} must be 'raise' or 'nan'.")
+
+
+def with_lost_patients(decided: pd.DataFrame, patients: pd.Index) -> pd.DataFrame:
+    """Add a row without a decision for every patient that has no usable recording.
+
+    Parameters
+    ----------
+    decided : pandas.DataFrame
+        One row per patient with a decision, indexed by patient.
+    patients : pandas.Index
+        All patients, in the order of the result.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per patient.  Without a decision, counts (``n_recordings``, ``n_tasks`` and
+        ``votes_<class>``) are 0, and all else is missing; one warning lists these patients.
+    """
+    lost = patients[~patients.isin(decided.index)]
+    if not len(lost):
+        return decided
+    warnings.warn(
+        f"{len(lost)} patients have no usable recording and get no decision: "
+        f"{', '.join(map(str, lost))}.",
+        RecordingWarning,
+        stacklevel=3,
+    )
+    complete = decided.astype({"prediction": object}).reindex(patients)
+    counts = [name for name in complete if str(name).startswith(("n_", "votes_"))]
+    return complete.fillna(dict.fromkeys(counts, 0)).astype(dict.fromkeys(counts, int))
+
+
 def warn_lost(
     table: pd.DataFrame, patients: np.ndarray, failed: np.ndarray, consequence: str, stacklevel: int
 ) -> None:

@@ -15,7 +15,12 @@ from sklearn_dysarthria._utils.routing import groups_for_fit
 from sklearn_dysarthria.classifiers._failed_rows import failed_rows
 from sklearn_dysarthria.exceptions import RecordingWarning
 from sklearn_dysarthria.patients._base import PatientClassifier, score_method, scores_by_class
-from sklearn_dysarthria.patients._failed_recordings import nothing_usable, warn_lost
+from sklearn_dysarthria.patients._failed_recordings import (
+    check_on_unusable,
+    nothing_usable,
+    warn_lost,
+    with_lost_patients,
+)
 from sklearn_dysarthria.patients._leaks import TrainingPatients, split_searches_by_patient
 from sklearn_dysarthria.patients._patient_votes import tasks_in_order
 from sklearn_dysarthria.recordings import as_table, column, patient_ids
@@ -116,7 +121,7 @@ class PatientFeaturesClassifier(MetaEstimatorMixin, PatientClassifier):
         self.training_patients_ = TrainingPatients(table, patients)
         return self
 
-    def predict_patients(self, X):
+    def predict_patients(self, X, on_unusable="raise"):
         """Decide about every patient.
 
         Parameters
@@ -124,6 +129,10 @@ class PatientFeaturesClassifier(MetaEstimatorMixin, PatientClassifier):
         X : table of recordings with columns ``patient`` and ``task``
             See :mod:`sklearn_dysarthria.recordings`; tasks that training did not have are
             passed over with a warning.
+        on_unusable : {"raise", "nan"}, default="raise"
+            What to do about a patient none of whose recordings can be used.  With ``"nan"`` the
+            patient's row has counts of 0 and is otherwise missing, and one
+            :class:`~sklearn_dysarthria.exceptions.RecordingWarning` lists such patients.
 
         Returns
         -------
@@ -134,23 +143,29 @@ class PatientFeaturesClassifier(MetaEstimatorMixin, PatientClassifier):
         Raises
         ------
         PatientError
-            None of a patient's recordings could be used.
+            None of a patient's recordings could be used, and `on_unusable` is ``"raise"``.
         """
         check_is_fitted(self, "classifier_")
+        check_on_unusable(on_unusable)
         table = as_table(X)
-        features = self._patient_features(table, self.transformer_.transform(table))
+        features = self._patient_features(table, self.transformer_.transform(table), on_unusable)
         self.training_patients_.warn_about(table, patient_ids(table))
-        decided = pd.DataFrame(index=features.index)
-        decided["prediction"] = self.classifier_.predict(features.to_numpy())
-        method = self._score_method()
+        names = features.index
+        features = features.dropna(how="all")
+        values, method = features.to_numpy(), self._score_method()
+        predicted, scores = self.classes_[:0], np.empty((0, len(self.classes_)))
+        if len(values):  # scikit-learn's classifiers take no empty array
+            predicted = self.classifier_.predict(values)
+        if len(values) and method is not None:
+            scores = scores_by_class(self.classifier_, method, values, len(self.classes_))
+        decided = pd.DataFrame({"prediction": predicted}, index=features.index)
         if method is not None:
-            scores = scores_by_class(
-                self.classifier_, method, features.to_numpy(), len(self.classes_)
-            )
             decided[self._score_columns()] = scores
-        return decided
+        return with_lost_patients(decided, names)
 
-    def _patient_features(self, table: pd.DataFrame, transformed: Any) -> pd.DataFrame:
+    def _patient_features(
+        self, table: pd.DataFrame, transformed: Any, on_unusable: str = "raise"
+    ) -> pd.DataFrame:
         patients = patient_ids(table, "to decide per patient")
         tasks = column(table, "task", "to put tasks side by side")
         unknown = sorted(set(tasks) - set(self.tasks_), key=str)
@@ -170,7 +185,7 @@ class PatientFeaturesClassifier(MetaEstimatorMixin, PatientClassifier):
         wanted = pd.MultiIndex.from_product([names, self.tasks_])
         wide = blocks.reindex(wanted).to_numpy().reshape(len(names), -1)
         empty = np.isnan(wide).all(axis=1)
-        if empty.any():
+        if empty.any() and on_unusable == "raise":
             raise nothing_usable(names[empty][0])
         return pd.DataFrame(wide, index=names)
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection._search import BaseSearchCV
 
-from sklearn_dysarthria._utils.routing import reachable
+from sklearn_dysarthria._utils.routing import parts_given_groups
 from sklearn_dysarthria.exceptions import PatientLeakWarning
 from sklearn_dysarthria.patients._splits import StratifiedPatientKFold
 
@@ -107,7 +107,7 @@ def split_searches_by_patient(estimator: Any, stacklevel: int = 3) -> None:
         As that of `warnings.warn`, counted from the caller: 3 is who calls a decorated ``fit``
         that calls this.
     """
-    for path, part in list(reachable(estimator)):
+    for path, part in list(parts_given_groups(estimator)):
         if isinstance(part, BaseSearchCV) and (part.cv is None or isinstance(part.cv, Integral)):
             folds = StratifiedPatientKFold(5 if part.cv is None else int(part.cv), shuffle=False)
             estimator.set_params(**{f"{path}__cv" if path else "cv": folds})

@@ -12,10 +12,7 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 
-from sklearn_dysarthria._utils.decisions import (
-    answers_through_its_parts,
-    decision_from_probabilities,
-)
+from sklearn_dysarthria._utils.decisions import answers_through_its_parts, decision_of
 from sklearn_dysarthria._utils.memory_maps import chunks, is_mapped
 from sklearn_dysarthria._utils.routing import groups_for_fit
 from sklearn_dysarthria._utils.tasks import name_for_task
@@ -287,11 +284,11 @@ def _ask(
     if failed.all():
         return codes, scores
     usable = np.flatnonzero(~failed)
-    decision = decision_from_probabilities(last) if method == "predict_proba" else None
-    if decision is not None:
+    decision = decision_of(last)
+    if method == "predict_proba" and decision.same_as_predict:
         # A network is asked once: its forward pass is nearly all of the work.
-        own = scores[np.ix_(usable, np.searchsorted(classes, last.classes_))]
-        codes[usable] = np.searchsorted(classes, decision(own))
+        own = np.searchsorted(classes, last.classes_)
+        codes[usable] = own[decision(scores[np.ix_(usable, own)], last.classes_)]
         return codes, scores
     # The largest score will not do: tuned thresholds and Platt-scaled SVMs decide otherwise.
     with noted_failures() as failed_labels:

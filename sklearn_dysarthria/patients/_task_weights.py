@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_dysarthria._utils.decisions import DecisionRule, decide
+from sklearn_dysarthria._utils.decisions import Decision
 from sklearn_dysarthria._utils.tasks import name_for_task
 from sklearn_dysarthria.exceptions import RecordingWarning, UnknownTaskError
 from sklearn_dysarthria.patients._recording_models import refuse_unused
@@ -104,7 +104,7 @@ def learn_task_weights(
     labels: np.ndarray,
     classes: np.ndarray,
     order: list[Any],
-    rule: DecisionRule | None,
+    decision: Decision,
 ) -> dict[Any, float]:
     """Weigh each task by how far its out-of-fold decisions are better than chance.
 
@@ -118,8 +118,8 @@ def learn_task_weights(
         Labels in order.
     order : list
         Tasks.
-    rule : DecisionRule or None
-        How scores are turned into decisions.
+    decision : Decision
+        How scores become classes.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def learn_task_weights(
         warning.
     """
     excess = np.array(
-        [_excess_over_chance(means[:, t], labels, classes, rule) for t in range(len(order))]
+        [_excess_over_chance(means[:, t], labels, classes, decision) for t in range(len(order))]
     )
     if not excess.any():
         warnings.warn(
@@ -143,13 +143,13 @@ def learn_task_weights(
 
 
 def _excess_over_chance(
-    scores: np.ndarray, labels: np.ndarray, classes: np.ndarray, rule: DecisionRule | None
+    scores: np.ndarray, labels: np.ndarray, classes: np.ndarray, decision: Decision
 ) -> float:
     recorded = ~np.isnan(scores[:, 0])
     scores, labels = scores[recorded], labels[recorded]
     if not len(labels):
         return 0.0
-    correct = classes[decide(rule, scores, classes)] == labels
+    correct = classes[decision(scores, classes)] == labels
     occurring = np.unique(labels)
     recalls = [correct[labels == label].mean() for label in occurring]
     return max(0.0, float(np.mean(recalls)) - 1 / len(occurring))

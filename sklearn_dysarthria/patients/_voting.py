@@ -10,8 +10,9 @@ from sklearn.base import MetaEstimatorMixin, _fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
-from sklearn_dysarthria._utils.decisions import common_rule
+from sklearn_dysarthria._utils.decisions import common_decision
 from sklearn_dysarthria._utils.dict_parameters import DictParameters
+from sklearn_dysarthria._utils.estimators import forget_fit
 from sklearn_dysarthria.patients._abstention import check_abstain_label
 from sklearn_dysarthria.patients._failed_recordings import refuse_lost_patients, told_apart
 from sklearn_dysarthria.patients._leaks import TrainingPatients
@@ -201,8 +202,7 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientVotingA
         ValueError
             There is no model, or `abstain_label` does not fit the labels.
         """
-        for name in [name for name in vars(self) if name.endswith("_")]:
-            delattr(self, name)
+        forget_fit(self)
         table, patients, _ = self._training_table(X, y)
         table = told_apart(table)
         models = self._models()
@@ -249,8 +249,8 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientVotingA
         # Recordings of a patient carry one label: the first will do.
         labels = labels[~pd.Index(patients, dtype=object).duplicated()]
         if self.voting == "weighted":
-            rule = common_rule(fitted.values())
-            self.task_weights_ = learn_task_weights(means, labels, classes, order, rule)
+            decision = common_decision(fitted.values())
+            self.task_weights_ = learn_task_weights(means, labels, classes, order, decision)
         else:
             self.tasks_ = order
             names = votes.names.to_numpy()

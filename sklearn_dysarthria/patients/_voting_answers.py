@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,15 @@ import pandas as pd
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_dysarthria._utils.decisions import DecisionRule, common_rule, decide, decision_rule
-from sklearn_dysarthria._utils.votes import winners
+from sklearn_dysarthria._utils.decisions import Decision, MostProbable, common_decision, winners
 from sklearn_dysarthria.patients._abstention import check_abstention, is_unsure, withhold
 from sklearn_dysarthria.patients._base import PatientClassifier, score_method
 from sklearn_dysarthria.patients._failed_recordings import (
+    check_on_unusable,
     refuse_lost_patients,
     told_apart,
     warn_lost,
+    with_lost_patients,
 )
 from sklearn_dysarthria.patients._leaks import TrainingPatients
 from sklearn_dysarthria.patients._patient_votes import PatientVotes, tasks_in_order
@@ -54,13 +56,17 @@ class PatientVotingAnswers(PatientClassifier):
             models[None] = self.estimator_
         return models
 
-    def predict_patients(self, X):
+    def predict_patients(self, X, on_unusable="raise"):
         """Decide about every patient.
 
         Parameters
         ----------
         X : table of recordings with column ``patient``
             See :mod:`sklearn_dysarthria.recordings`.
+        on_unusable : {"raise", "nan"}, default="raise"
+            What to do about a patient none of whose recordings can be used.  With ``"nan"`` the
+            patient's row has counts of 0 and is otherwise missing, and one
+            :class:`~sklearn_dysarthria.exceptions.RecordingWarning` lists such patients.
 
         Returns
         -------
@@ -74,11 +80,12 @@ class PatientVotingAnswers(PatientClassifier):
         Raises
         ------
         PatientError
-            None of a patient's recordings could be used.
+            None of a patient's recordings could be used, and `on_unusable` is ``"raise"``.
         UnknownTaskError
             A recording's task has no model, no weight or no place in the stack.
         """
         check_is_fitted(self, "classes_")
+        check_on_unusable(on_unusable)
         self._refuse_other_vote_than_fitted()
         table = told_apart(as_table(X))
         patients = patient_ids(table, "to decide per patient")
@@ -86,8 +93,13 @@ class PatientVotingAnswers(PatientClassifier):
         models = self._fitted_models()
         codes, scores = recording_votes(models, table, self.classes_, common_score_method(models))
         if (codes < 0).any():
-            refuse_lost_patients(patients, codes < 0)
+            if on_unusable == "raise":
+                refuse_lost_patients(patients, codes < 0)
             warn_lost(table, patients, codes < 0, "have no vote", stacklevel=2)
+        names = pd.Index(pd.unique(patients), name="patient", dtype=object)
+        kept = pd.Index(patients, dtype=object).isin(patients[codes >= 0])
+        if not kept.all():
+            table, patients, codes, scores = table[kept], patients[kept], codes[kept], scores[kept]
         votes = PatientVotes(codes, scores, patients)
         codes, of_patients = self._decide(votes, table)
         confidence = self._confidence(votes, codes, of_patients)
@@ -97,7 +109,7 @@ class PatientVotingAnswers(PatientClassifier):
             abstained = is_unsure(confidence, self.abstain_below)
         vote_columns = [f"votes_{label}" for label in self.classes_]
         # At once: a table that grows column by column costs as much as a small network.
-        return pd.DataFrame(
+        decided = pd.DataFrame(
             {
                 "prediction": self.classes_[codes],
                 "confidence": confidence,
@@ -108,6 +120,7 @@ class PatientVotingAnswers(PatientClassifier):
             },
             index=votes.names,
         )
+        return with_lost_patients(decided, names)
 
     def _decide(self, votes: PatientVotes, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Return the position of each patient's class, and each patient's scores."""
@@ -125,7 +138,14 @@ class PatientVotingAnswers(PatientClassifier):
             scores = votes.summed / votes.votes.sum(axis=1, keepdims=True)
         if self.voting == "hard":
             return winners(votes.votes, votes.summed), scores
-        return decide(self._decision_rule(), scores, self.classes_), scores
+        return self._decision()(scores, self.classes_), scores
+
+    def _decision(self) -> Decision:
+        if self.voting == "hard":
+            return MostProbable()
+        stacked = self.voting == "stacked"
+        models = [self.final_estimator_] if stacked else self._fitted_models().values()
+        return replace(common_decision(models), same_as_predict=False)
 
     def _confidence(self, votes: PatientVotes, codes: np.ndarray, scores: np.ndarray) -> np.ndarray:
         if self.voting == "hard":
@@ -154,11 +174,6 @@ class PatientVotingAnswers(PatientClassifier):
         predicted = answers[:, 0].astype(self.classes_.dtype)
         unsure = answers[:, 1].astype(bool)
         return withhold(predicted, unsure, self.abstain_label, self.classes_)
-
-    def _decision_rule(self) -> DecisionRule | None:
-        if self.voting == "stacked":
-            return decision_rule(self.final_estimator_)
-        return None if self.voting == "hard" else common_rule(self._fitted_models().values())
 
     def _refuse_other_vote_than_fitted(self) -> None:
         needed = {"weighted": "task_weights_", "stacked": "final_estimator_"}.get(self.voting)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.fft import next_fast_len
 
+from sklearn_dysarthria._utils.audio_files import find_audio_files
 from sklearn_dysarthria.exceptions import RecordingError
 from sklearn_dysarthria.preprocessing._babble import babble
 from sklearn_dysarthria.recordings import load_waveform
@@ -21,7 +22,6 @@ NoiseSource = Callable[[int, float, np.random.Generator], np.ndarray]
 _LOWEST_PINK = 20.0  # Hz
 _MOST_DRAWS = 50
 _KEPT_FILES = 8  # decoded noise files that a process remembers
-_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".w64"}
 
 
 def white(n_samples: int, sample_rate: float, rng: np.random.Generator) -> np.ndarray:
@@ -179,7 +179,7 @@ def _rows(part: Any, number: int, rate: float | None) -> list[tuple[str, dict[st
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES)
+        files = find_audio_files(path)
         if not files:
             raise ValueError(f"the folder of noise {str(path)!r} holds no audio files.")
         return files

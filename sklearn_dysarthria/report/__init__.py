@@ -7,7 +7,9 @@ __getattr__, __dir__, __all__ = lazy.attach(
     submod_attrs={
         "_compare": ["compare"],
         "_comparison": ["Comparison"],
-        "_methods": ["METHODS", "build_methods", "check_methods"],
+        "_evaluation": ["evaluate_held_out", "positive_class"],
+        "_methods": ["METHODS", "PARTS", "PRESETS", "build_methods", "check_methods"],
         "_metrics": ["METRICS", "PatientMetrics", "chance_level"],
+        "_scorers": ["check_scoring"],
     },
 )

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,26 +12,28 @@ import pandas as pd
 from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.utils import column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dysarthria._utils.progress import progress_bar
 from sklearn_dysarthria._utils.workers import one_by_one
-from sklearn_dysarthria.exceptions import PatientError, SmallClassWarning
-from sklearn_dysarthria.patients import RepeatedStratifiedPatientKFold, patient_bootstrap
-from sklearn_dysarthria.patients._base import class_columns, refuse_missing_labels
+from sklearn_dysarthria.exceptions import PatientError
+from sklearn_dysarthria.patients import RepeatedStratifiedPatientKFold
+from sklearn_dysarthria.patients._base import PatientClassifier, refuse_missing_labels
 from sklearn_dysarthria.patients._bootstrap import check_draws, warn_about_small_classes
-from sklearn_dysarthria.patients._scorers import DecidedPatients
 from sklearn_dysarthria.recordings import as_table, one_label_per_patient, patient_ids
 from sklearn_dysarthria.report._comparison import Comparison
-from sklearn_dysarthria.report._methods import (
-    METHODS,
-    MajorityOfPatients,
-    build_methods,
-    check_methods,
+from sklearn_dysarthria.report._evaluation import (
+    comparison_of,
+    decide,
+    in_order,
+    patients_per_class,
+    positive_class,
 )
-from sklearn_dysarthria.report._metrics import CHANCE, METRICS, PatientMetrics, chance_level
+from sklearn_dysarthria.report._methods import METHODS, build_methods, check_methods
+from sklearn_dysarthria.report._metrics import CHANCE
+from sklearn_dysarthria.report._scorers import check_scoring
 
 MAJORITY = "majority class"
-_HEALTHY = {"hc", "healthy", "healthy control", "control", "ct", "no", "normal", "false"}
 
 
 def compare(
@@ -47,12 +47,14 @@ def compare(
     cv: Any = None,
     positive: Any = None,
     weights: Mapping[str, Any] | None = None,
+    scoring: str | Sequence[str] = (),
     confidence: float = 0.95,
     n_resamples: int = 1000,
     cache: Any = None,
     n_jobs: int | None = None,
     random_state: int = 0,
     verbose: int = 0,
+    settings: Mapping[str, Any] | None = None,
 ) -> Comparison:
     """Cross-validate models on the same folds of patients and tabulate their figures.
 
@@ -80,6 +82,10 @@ def compare(
         numbers, or the one that does not mean "healthy".
     weights : mapping of str to str or path, optional
         Pretrained weights for named methods, instead of the preset's.
+    scoring : str or sequence of str, default=()
+        Further scorers of :func:`~sklearn_dysarthria.patient_scorer`, by name.  Those of predicted
+        classes count all patients of a repetition; those of probabilities or decision values are
+        computed within each test fold, whose scores come from one model, and averaged.
     confidence : float, default=0.95
         Coverage of the intervals.
     n_resamples : int, default=1000
@@ -92,6 +98,8 @@ def compare(
         Seed of folds, networks and bootstrap.
     verbose : int, default=0
         1 shows a progress bar.
+    settings : mapping, optional
+        What the result records beside, or instead of, its own settings: the corpus, say.
 
     Returns
     -------
@@ -105,8 +113,8 @@ def compare(
     MissingColumnError
         The table does not name patients.
     ValueError
-        Unknown methods, a model that may abstain, a class with a single patient, or it is not
-        clear which class is the positive one.
+        Unknown methods or scorers, a model that may abstain, a class with a single patient, or it
+        is not clear which class is the positive one.
 
     Warns
     -----
@@ -136,29 +144,28 @@ def compare(
     refuse_missing_labels(y)
     label_of = one_label_per_patient(patient_ids(table), y)
     classes = np.unique(y)
-    positive = _positive_class(classes, positive)
-    _refuse_lonely_patients(label_of)
-    own = isinstance(methods, Mapping)
-    names = [methods] if isinstance(methods, str) else list(methods)
-    if own:
-        _check_names(names, weights)
+    positive = positive_class(classes, positive)
+    _check_two_patients_per_class(label_of)
+    scorers = check_scoring(scoring, classes)
+    given = isinstance(methods, Mapping)
+    if given:
+        _check_models(methods, weights)
     else:
-        check_methods(names, preset, weights)
+        methods = [methods] if isinstance(methods, str) else list(methods)
+        check_methods(methods, preset, weights)
     warn_about_small_classes(label_of, stacklevel=3)
     splits = _splits(table, y, n_splits, n_repeats, cv, random_state)
     with ExitStack() as stack:
-        if cache is None:
-            cache = stack.enter_context(tempfile.TemporaryDirectory())
-        if isinstance(methods, Mapping):
+        if given:
             models = dict(methods)
-            for name, model in models.items():
-                _refuse_abstention(name, model)
         else:
             models = build_methods(
-                names,
+                methods,
                 table,
                 preset=preset,
-                cache=cache,
+                cache=stack.enter_context(tempfile.TemporaryDirectory())
+                if cache is None
+                else cache,
                 random_state=random_state,
                 weights=weights,
                 verbose=verbose,
@@ -174,56 +181,63 @@ def compare(
             for (name, i), answer in zip(jobs, bar, strict=True)
         ]
     predictions = _tidy(pd.concat(decided), label_of.astype(classes.dtype), list(models))
-    scores = _score(
-        predictions,
-        classes,
-        positive,
-        confidence=confidence,
-        n_resamples=n_resamples,
-        random_state=random_state,
-    )
-    settings = {
-        "preset": "none: models given by the caller" if own else preset,
-        "patients": ", ".join(f"{label}: {(label_of == label).sum()}" for label in classes),
+    facts = {
+        "preset": "none: models given by the caller" if given else preset,
+        "patients": patients_per_class(label_of, classes),
         "recordings": len(table),
         "cross-validation": f"{n_splits} folds of patients, {n_repeats} repetition(s), "
         f"seed {random_state}"
         if cv is None
-        else _described(splits, table),
-        "positive class": "mean over classes" if positive is None else positive,
-        "intervals": f"{confidence:.0%}, patient bootstrap with {n_resamples} draws; for chance, "
-        "the range of that share of random guessers",
+        else _describe_splits(splits, table),
     }
-    return Comparison(scores, predictions, tuple(classes.tolist()), positive, settings)
+    return comparison_of(
+        predictions,
+        classes,
+        positive,
+        scorers,
+        facts,
+        settings,
+        confidence=confidence,
+        n_resamples=n_resamples,
+        random_state=random_state,
+    )
 
 
-def _positive_class(classes: np.ndarray, positive: Any) -> Any:
-    if len(classes) < 2:
-        raise ValueError(f"y has only one class: {classes.tolist()}.")
-    if positive is not None:
-        if len(classes) > 2 or positive not in classes.tolist():
-            raise ValueError(f"positive={positive!r} must be one of two classes; y has {classes}.")
-        # The label itself: 1 equals 1.0 and True, but columns are named by how it is written.
-        return classes.tolist()[classes.tolist().index(positive)]
-    if len(classes) > 2:
-        return None
-    if all(isinstance(label, Real) for label in classes.tolist()):
-        return classes.tolist()[1]
-    ill = [label for label in classes.tolist() if str(label).strip().lower() not in _HEALTHY]
-    if len(ill) != 1:
-        raise ValueError(
-            f"Say which of {classes.tolist()} is the positive class: positive=…, "
-            "on the command line --positive."
+class MajorityOfPatients(PatientClassifier):
+    """Give every patient the class that most training patients have, the lower one of a tie.
+
+    scikit-learn's DummyClassifier would count recordings.
+    """
+
+    def fit(self, X, y):
+        """Count the patients of every class."""
+        label_of = self._training_table(X, y)[2]
+        self.classes_, n_patients = np.unique(
+            label_of.to_numpy().astype(np.asarray(y).dtype), return_counts=True
         )
-    return ill[0]
+        self.winner_ = int(n_patients.argmax())
+        return self
+
+    def predict_patients(self, X):
+        """Give every patient the same class, and the same scores."""
+        check_is_fitted(self, "winner_")
+        names = pd.unique(patient_ids(as_table(X)))
+        decided = pd.DataFrame(index=pd.Index(names, name="patient", dtype=object))
+        decided["prediction"] = self.classes_[np.full(len(names), self.winner_)]
+        share = np.eye(len(self.classes_))[self.winner_]
+        decided[self._score_columns()] = np.tile(share, (len(names), 1))
+        return decided
+
+    def _score_method(self) -> str:
+        return "predict_proba"
 
 
-def _refuse_lonely_patients(label_of: pd.Series) -> None:
+def _check_two_patients_per_class(label_of: pd.Series) -> None:
     sizes = label_of.value_counts()
-    lonely = sorted(str(label) for label in sizes.index[sizes < 2])
-    if lonely:
+    single = sorted(str(label) for label in sizes.index[sizes < 2])
+    if single:
         raise ValueError(
-            f"Class {', '.join(lonely)} has a single patient, who cannot be in training and test."
+            f"Class {', '.join(single)} has a single patient, who cannot be in training and test."
         )
 
 
@@ -238,21 +252,22 @@ def _splits(
     splits = list(cv.split(table, y) if hasattr(cv, "split") else cv)
     patients = patient_ids(table)
     for number, (train, test) in enumerate(splits):
-        torn = sorted(map(str, set(patients[train]) & set(patients[test])))
-        if torn:
+        divided = sorted(map(str, set(patients[train]) & set(patients[test])))
+        if divided:
             raise PatientError(
-                f"split {number} of cv has patients on both sides: {', '.join(torn[:5])}.",
+                f"split {number} of cv has patients on both sides: {', '.join(divided[:5])}.",
                 remedy="Split by patient: StratifiedPatientKFold.",
             )
     return splits
 
 
-def _described(splits: list[tuple[np.ndarray, np.ndarray]], table: pd.DataFrame) -> str:
+def _describe_splits(splits: list[tuple[np.ndarray, np.ndarray]], table: pd.DataFrame) -> str:
     tested = pd.unique(patient_ids(table)[np.concatenate([test for _, test in splits])])
     return f"{len(splits)} given split(s) of patients, {len(tested)} patients tested"
 
 
-def _check_names(names: list[Any], weights: Any) -> None:
+def _check_models(models: Mapping[str, Any], weights: Any) -> None:
+    names = list(models)
     taken = [name for name in names if name in (MAJORITY, CHANCE)]
     if taken or not names or not all(isinstance(name, str) for name in names):
         raise ValueError(
@@ -261,9 +276,11 @@ def _check_names(names: list[Any], weights: Any) -> None:
         )
     if weights:
         raise ValueError("weights are for named methods; give your own models theirs yourself.")
+    for name, model in models.items():
+        _check_decides_about_all(name, model)
 
 
-def _refuse_abstention(name: str, model: Any) -> None:
+def _check_decides_about_all(name: str, model: Any) -> None:
     parameters = model.get_params(deep=True) if hasattr(model, "get_params") else {}
     abstains = [
         value
@@ -289,37 +306,8 @@ def _decide_fold(
     """Fit on the training patients and decide about the test patients."""
     fitted = clone(model).fit(table.iloc[train], y[train])
     fitted = getattr(fitted, "best_estimator_", fitted)
-    _refuse_abstention(name, fitted)  # a search may have chosen to
-    if hasattr(fitted, "predict_patients"):
-        made = fitted.predict_patients(table.iloc[test])
-        names = [name for name in fitted._score_columns() if name in made.columns]
-        predicted, scores = made["prediction"].to_numpy(), made[names].to_numpy(dtype=float)
-        patients = made.index
-    else:
-        patients, predicted, scores = _answers_by_patient(fitted, table.iloc[test])
-    if not scores.shape[1]:  # a model without scores: its decision is all that ranks patients
-        scores = (predicted[:, None] == fitted.classes_).astype(float)
-    columns = [f"score_{label}" for label in fitted.classes_]
-    decided = pd.DataFrame(scores, columns=columns, index=pd.Index(patients, name="patient"))
-    decided.insert(0, "prediction", predicted)
-    return decided
-
-
-def _answers_by_patient(
-    fitted: Any, table: pd.DataFrame
-) -> tuple[pd.Index, np.ndarray, np.ndarray]:
-    """Ask a model that has only scikit-learn's methods, row by row."""
-    patients = patient_ids(table)
-    names = pd.Index(pd.unique(patients), dtype=object)
-    codes = names.get_indexer(pd.Index(patients, dtype=object))
-    first_rows = np.unique(codes, return_index=True)[1]
-    decided = DecidedPatients(fitted, table, first_rows, codes)
-    scores = np.empty((len(names), 0))
-    for method in ("predict_proba", "decision_function"):
-        if hasattr(decided, method):
-            scores = class_columns(getattr(decided, method)(table), len(fitted.classes_))
-            break
-    return names, decided.predict(table), scores
+    _check_decides_about_all(name, fitted)  # a search may have chosen a model that abstains
+    return decide(fitted, table.iloc[test])
 
 
 def _tidy(decided: pd.DataFrame, label_of: pd.Series, methods: list[str]) -> pd.DataFrame:
@@ -328,50 +316,4 @@ def _tidy(decided: pd.DataFrame, label_of: pd.Series, methods: list[str]) -> pd.
     order = pd.Categorical(predictions["method"], categories=methods, ordered=True)
     predictions["repeat"] = predictions.groupby(["method", "patient"]).cumcount()
     predictions = predictions.iloc[np.lexsort((predictions["repeat"], order.codes))]
-    first = ["method", "repeat", "fold", "patient", "truth", "prediction"]
-    rest = [name for name in predictions.columns if name not in first]
-    return predictions[first + rest].reset_index(drop=True)
-
-
-def _score(
-    predictions: pd.DataFrame,
-    classes: np.ndarray,
-    positive: Any,
-    *,
-    confidence: float,
-    n_resamples: int,
-    random_state: int,
-) -> pd.DataFrame:
-    codes = {label: code for code, label in enumerate(classes.tolist())}
-    metrics = PatientMetrics(len(classes), None if positive is None else codes[positive])
-    rows = []
-
-    def add(method: str, value: Any, low: Any, high: Any) -> None:
-        for metric, *figures in zip(METRICS, value, low, high, strict=True):
-            rows.append([method, metric, *figures])
-
-    for method, made in predictions.groupby("method", sort=False):
-        truth = made["truth"].map(codes).to_numpy()
-        scores = made.reindex(columns=[f"score_{label}" for label in classes]).to_numpy(float)
-        # A class that a fold's training part lost gets no score: it is the least likely one.
-        scores = np.where(np.isnan(scores), -np.inf, scores)
-        answers = np.column_stack([made["prediction"].map(codes), made["fold"], scores])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SmallClassWarning)  # said once, for all methods
-            interval = patient_bootstrap(
-                metrics,
-                truth,
-                answers,
-                patients=made["patient"].to_numpy(),
-                repeats=made["repeat"].to_numpy(),
-                confidence=confidence,
-                n_resamples=n_resamples,
-                random_state=random_state,
-            )
-        add(str(method), *interval)
-        first = made["repeat"].to_numpy() == 0
-    guessing = chance_level(
-        truth[first], answers[first, 1], metrics, confidence=confidence, random_state=random_state
-    )
-    add(CHANCE, *guessing)
-    return pd.DataFrame(rows, columns=["method", "metric", "value", "low", "high"])
+    return in_order(predictions)

@@ -1,66 +1,37 @@
-"""The models that a comparison knows by name, and the one it always adds."""
+"""The models that a comparison knows by name; the names are known without importing them."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-from sklearn.utils.validation import check_is_fitted
-
-from sklearn_dysarthria._utils.tasks import task_group
-from sklearn_dysarthria.exceptions import BandwidthWarning
-from sklearn_dysarthria.patients import PatientVotingClassifier
-from sklearn_dysarthria.patients._base import PatientClassifier
-from sklearn_dysarthria.pipelines import (
-    PRESETS,
-    SAND_BANDS,
-    egemaps_svm_patient_model,
-    egemaps_svm_pipeline,
-    hyper_alexnet_pipeline,
-    sand_convnext_pipeline,
-)
-from sklearn_dysarthria.recordings import as_table, patient_ids
+if TYPE_CHECKING:
+    import pandas as pd
 
 METHODS = ("egemaps-svm-vote", "egemaps-svm-side-by-side", "hyper-alexnet", "sand-convnext")
+PRESETS = ("quick", "paper")
+PARTS: dict[str, dict[str, str | None]] = {
+    "egemaps-svm-vote": {
+        "features": "EGeMAPSFeatures",
+        "scale": None,
+        "classify": "SkipFailedRows",
+    },
+    "egemaps-svm-side-by-side": {"transformer": "EGeMAPSFeatures", "classifier": None},
+    "hyper-alexnet": {"images": "LogMelDeltaImages", "classify": "HyperAlexNetClassifier"},
+    "sand-convnext": {"images": "LogMelDeltaImages", "classify": "ConvNeXtSeverityClassifier"},
+}
+"""What each method is made of: our class behind every part, None for a class of scikit-learn.
+
+From it, misspelt parameters are found before anything is imported.
+"""
 _WITH_WEIGHTS = ("hyper-alexnet", "sand-convnext")
-
-
-class MajorityOfPatients(PatientClassifier):
-    """Give everybody the class that most training patients have, the lower one of a tie.
-
-    scikit-learn's DummyClassifier would count recordings.
-    """
-
-    def fit(self, X, y):
-        """Count the patients of every class."""
-        label_of = self._training_table(X, y)[2]
-        self.classes_, n_patients = np.unique(
-            label_of.to_numpy().astype(np.asarray(y).dtype), return_counts=True
-        )
-        self.winner_ = int(n_patients.argmax())
-        return self
-
-    def predict_patients(self, X):
-        """Give every patient the same class, and the same scores."""
-        check_is_fitted(self, "winner_")
-        names = pd.unique(patient_ids(as_table(X)))
-        decided = pd.DataFrame(index=pd.Index(names, name="patient", dtype=object))
-        decided["prediction"] = self.classes_[np.full(len(names), self.winner_)]
-        share = np.eye(len(self.classes_))[self.winner_]
-        decided[self._score_columns()] = np.tile(share, (len(names), 1))
-        return decided
-
-    def _score_method(self) -> str:
-        return "predict_proba"
 
 
 def check_methods(
     methods: Sequence[str], preset: str, weights: Mapping[str, Any] | None = None
 ) -> None:
-    """Refuse what `build_methods` does not know, before any time is spent.
+    """Check the arguments of `build_methods` before any time is spent.
 
     Parameters
     ----------
@@ -82,7 +53,7 @@ def check_methods(
         wrong = f"Unknown methods {unknown}" if unknown else "There are no methods to compare"
         raise ValueError(f"{wrong}; known are {', '.join(METHODS)}.")
     if preset not in PRESETS:
-        raise ValueError(f"preset={preset!r} must be one of {sorted(PRESETS)}.")
+        raise ValueError(f"preset={preset!r} must be one of {list(PRESETS)}.")
     for name in weights or ():
         if name not in _WITH_WEIGHTS:
             raise ValueError(f"weights are given for {name!r}; {_WITH_WEIGHTS} have weights.")
@@ -125,6 +96,10 @@ def build_methods(
     dict of str to estimator
         Models that decide per patient.
     """
+    from sklearn_dysarthria import pipelines
+    from sklearn_dysarthria.patients import PatientVotingClassifier
+    from sklearn_dysarthria.recordings import as_table
+
     check_methods(names, preset, weights)
     # A fit of the published size takes so long that the bar of fits alone would seem to stand.
     epochs_bar = int(verbose > 1 or (verbose > 0 and preset == "paper"))
@@ -137,16 +112,16 @@ def build_methods(
 
     def convnext() -> Any:
         bands = _bands_for(as_table(X))
-        pipeline = sand_convnext_pipeline(**arguments("sand-convnext"), **bands)
+        pipeline = pipelines.sand_convnext_pipeline(**arguments("sand-convnext"), **bands)
         return PatientVotingClassifier(pipeline, voting="hard")
 
     builders = {
         "egemaps-svm-vote": lambda: PatientVotingClassifier(
-            egemaps_svm_pipeline(cache=cache), voting="soft"
+            pipelines.egemaps_svm_pipeline(cache=cache), voting="soft"
         ),
-        "egemaps-svm-side-by-side": lambda: egemaps_svm_patient_model(cache=cache),
+        "egemaps-svm-side-by-side": lambda: pipelines.egemaps_svm_patient_model(cache=cache),
         "hyper-alexnet": lambda: PatientVotingClassifier(
-            hyper_alexnet_pipeline(**arguments("hyper-alexnet")), voting="soft"
+            pipelines.hyper_alexnet_pipeline(**arguments("hyper-alexnet")), voting="soft"
         ),
         "sand-convnext": convnext,
     }
@@ -154,6 +129,10 @@ def build_methods(
 
 
 def _bands_for(table: pd.DataFrame) -> dict[str, Any]:
+    from sklearn_dysarthria._utils.tasks import task_group
+    from sklearn_dysarthria.exceptions import BandwidthWarning
+    from sklearn_dysarthria.pipelines import SAND_BANDS
+
     tasks = set(table["task"].astype(str)) if "task" in table.columns else set()
     other = sorted(task for task in tasks if task_group(task) not in SAND_BANDS)
     if tasks and not other:

@@ -8,10 +8,9 @@ import joblib
 import pandas as pd
 import pytest
 
-from sklearn_dysarthria.cli._checks import StudyError
-from sklearn_dysarthria.cli._corpora import loader_of
-from sklearn_dysarthria.cli._model_file import FORMAT
-from sklearn_dysarthria.cli._work import label_like, positive_of
+from sklearn_dysarthria.cli._corpus import label_like, loader_of, positive_of
+from sklearn_dysarthria.cli._study import StudyError
+from sklearn_dysarthria.persistence import FORMAT
 
 
 @pytest.fixture
@@ -215,8 +214,8 @@ def test_training_patients_in_prediction(run, corpus, patients, svm_model, other
     code, _, err = run("predict", svm_model, patients.parent / "wav", "--quiet")
     assert code == 0
     assert err == (
-        "Warning: 10 of these patients were in the training set (S001, S002, S003, S004, S005, "
-        "…): their answers are no test.\n"
+        "Warning: 10 of these patients were in the training set (S001, S002, S003, S004, S005 "
+        "and 5 more): their answers are no test.\n"
     )
     shutil.copy(corpus / "wav" / "S001_phonationA.wav", "new_phonationA.wav")
     assert run("predict", svm_model, "new_phonationA.wav", "--quiet")[::2] == (0, "")
@@ -236,7 +235,7 @@ def test_other_tasks_in_prediction(run, corpus, svm_model, net_model, is_one_sen
         code, out, err = run("predict", net_model, "new.wav", *other, "--quiet")
         assert (code, out) == (1, "")
         assert is_one_sentence(err)
-        assert "new.wav' is not told by its name" in err
+        assert "new.wav' does not follow from its name" in err
         assert "--pattern" in err
 
 

@@ -10,13 +10,12 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, matthews_corrcoef
 
-from sklearn_dysarthria import load_recordings
-from sklearn_dysarthria.cli import _model_file
-from sklearn_dysarthria.cli._front_end import compute, front_end
-from sklearn_dysarthria.cli._model_file import read_facts, read_model
+from sklearn_dysarthria import load_model, load_recordings
 from sklearn_dysarthria.cli._models import build_model
 from sklearn_dysarthria.cli._study import read_study
 from sklearn_dysarthria.exceptions import RecordingWarning
+from sklearn_dysarthria.features import front_end, run_front_end
+from sklearn_dysarthria.persistence import describe_model, settings_hash
 
 
 def as_csv(out):
@@ -114,23 +113,24 @@ def test_predictions_are_those_of_python(run, corpus, request, kind):
 
 
 def test_training_and_prediction_see_the_same_images(corpus, net_model):
-    loaded, _ = read_model(net_model)
+    loaded = load_model(net_model)
     model, X = python_model(corpus, "net")
-    in_training, _ = compute(front_end(model), X, fit=True)
-    in_prediction, _ = compute(front_end(loaded), X, fit=False)
+    in_training, _ = run_front_end(front_end(model), X)
+    in_prediction = loaded.estimator_[:-1].transform(X)
     assert in_training.shape == (20, 3, 32, 32)
     np.testing.assert_array_equal(in_prediction, in_training)
 
 
 def test_model_file_tells_about_itself(corpus, net_model):
-    facts = read_facts(net_model)
+    facts = describe_model(net_model)
     assert facts["classes"] == ["ALS", "HC"]
     assert facts["patients_per_class"] == {"ALS": 5, "HC": 5}
     assert facts["tasks"] == ["phonationA", "rhythmPA"]
-    assert facts["study_sha256"] == read_study([str(corpus / "net.toml")]).sha256()
+    assert facts["study"] == read_study([str(corpus / "net.toml")]).settings()
+    assert facts["study_sha256"] == settings_hash(facts["study"])
     assert {"scikit-learn", "sklearn-dysarthria", "torch", "skorch"} <= set(facts["versions"])
     assert "S001" not in json.dumps(facts)
-    assert read_model(net_model)[0].estimator_.named_steps["images"].cache is None
+    assert load_model(net_model).estimator_.named_steps["images"].cache is None
 
 
 def changed_facts(path, target, **changes):
@@ -157,7 +157,7 @@ def test_other_versions_are_refused(
     def loading(*args):
         raise AssertionError("loaded")
 
-    monkeypatch.setattr(_model_file.joblib, "load", loading)
+    monkeypatch.setattr("joblib.load", loading)
     code, out, err = run("predict", "old.model", corpus / "wav", "--quiet")
     assert (code, out) == (1, "")
     assert is_one_sentence(err)
@@ -165,10 +165,10 @@ def test_other_versions_are_refused(
 
 
 def test_patch_releases_are_accepted(svm_model, tmp_path):
-    version = read_facts(svm_model)["versions"]["scikit-learn"]
+    version = describe_model(svm_model)["versions"]["scikit-learn"]
     changed = ".".join([*version.split(".")[:2], "99"])
     changed_facts(svm_model, tmp_path / "a.model", versions={"scikit-learn": changed})
-    assert read_model(tmp_path / "a.model")[0].classes_.tolist() == ["ALS", "HC"]
+    assert load_model(tmp_path / "a.model").classes_.tolist() == ["ALS", "HC"]
 
 
 def test_other_files_are_no_models(run, corpus, svm_model, tmp_path, is_one_sentence):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from sklearn_dysarthria import load_recordings
-from sklearn_dysarthria.cli._model_file import read_facts
+from sklearn_dysarthria.persistence import describe_model
 
 
 @pytest.fixture
@@ -118,14 +118,14 @@ def test_labels_are_written_where_there_are_some(run, patients, tmp_path):
 
 
 def test_number_of_recordings_really_used(run, patients, tmp_path, svm_model):
-    assert read_facts(svm_model)["recordings"] == 20
+    assert describe_model(svm_model)["recordings"] == 20
     (patients.parent / "wav" / "S003_rhythmPA.wav").write_bytes(b"not audio")
     with pytest.warns(UserWarning, match="S003_rhythmPA.wav") as told:
         code, out, err = run("train", "svm.toml", "--on-error", "nan", "--quiet")
     assert code == 0, err
     assert len(told) == 1
     assert "trained on 19 recordings (of 20; the others cannot be used)" in out
-    facts = read_facts(tmp_path / "study.model")
+    facts = describe_model(tmp_path / "study.model")
     assert (facts["recordings"], facts["recordings_left_out"]) == (19, 1)
     assert len(facts["recordings_sha256"]) == 19
     assert "S001" not in json.dumps(facts)

@@ -13,7 +13,8 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_dysarthria._utils.votes import winners
+from sklearn_dysarthria._utils.decisions import Decision, decision_of
+from sklearn_dysarthria._utils.estimators import forget_fit
 from sklearn_dysarthria.classifiers._base import Arrays, TorchClassifier
 from sklearn_dysarthria.classifiers._heads import check_noise_only
 from sklearn_dysarthria.classifiers._net import Rows
@@ -26,6 +27,7 @@ from sklearn_dysarthria.nn._fusion import (
     FUSIONS_WITH_WEIGHTS,
 )
 from sklearn_dysarthria.patients._base import PatientClassifier
+from sklearn_dysarthria.patients._failed_recordings import check_on_unusable, with_lost_patients
 from sklearn_dysarthria.patients._leaks import TrainingPatients
 from sklearn_dysarthria.patients.fusion._items import (
     TaskItems,
@@ -262,8 +264,7 @@ class TaskFusionClassifier(MetaEstimatorMixin, TakesParameterObjects, PatientCla
             `tasks` names a task that the training set does not have; fewer than two classes;
             the transformer makes neither vectors nor images; the training diverged.
         """
-        for name in [name for name in vars(self) if name.endswith("_")]:
-            delattr(self, name)
+        forget_fit(self)
         check_noise_only(self._object("head"), self)
         table, patients, label_of = self._training_table(X, y)
         classes = np.unique(np.asarray(y))
@@ -290,7 +291,7 @@ class TaskFusionClassifier(MetaEstimatorMixin, TakesParameterObjects, PatientCla
         self.classifier_ = classifier
         return self
 
-    def predict_patients(self, X):
+    def predict_patients(self, X, on_unusable="raise"):
         """Decide about every patient.
 
         Parameters
@@ -298,6 +299,10 @@ class TaskFusionClassifier(MetaEstimatorMixin, TakesParameterObjects, PatientCla
         X : table of recordings with columns ``patient`` and ``task``
             See :mod:`sklearn_dysarthria.recordings`; tasks that training did not have are
             left out with a warning, those that `tasks` left out of it without.
+        on_unusable : {"raise", "nan"}, default="raise"
+            What to do about a patient without a usable recording of any of the tasks.  With
+            ``"nan"`` the patient's row has counts of 0 and is otherwise missing, and one
+            :class:`~sklearn_dysarthria.exceptions.RecordingWarning` lists such patients.
 
         Returns
         -------
@@ -309,17 +314,20 @@ class TaskFusionClassifier(MetaEstimatorMixin, TakesParameterObjects, PatientCla
         Raises
         ------
         PatientError
-            A patient has no usable recording of any of the tasks.
+            A patient has no usable recording of any of the tasks, and `on_unusable` is
+            ``"raise"``.
         """
-        recordings, names = self._ask(X)
+        check_on_unusable(on_unusable)
+        recordings, patients = self._ask(X, on_unusable)
+        names = patients[patients.isin(recordings.patients)]
         probabilities = self._probabilities(recordings, names)
         decided = pd.DataFrame(index=names)
-        decided["prediction"] = self.classes_[self._decide(probabilities)]
+        decided["prediction"] = self.classes_[self._decision()(probabilities, self.classes_)]
         used = pd.DataFrame({"task": recordings.tasks}).groupby(recordings.patients)["task"]
         decided["n_recordings"] = used.size().reindex(names).to_numpy()
         decided["n_tasks"] = used.nunique().reindex(names).to_numpy()
         decided[self._score_columns()] = probabilities
-        return decided
+        return with_lost_patients(decided, patients)
 
     @available_if(_weights_tasks)
     def task_weights(self, X):
@@ -396,12 +404,17 @@ class TaskFusionClassifier(MetaEstimatorMixin, TakesParameterObjects, PatientCla
         }
         return pd.concat(tables, axis=1, names=["class", "task"])
 
-    def _ask(self, X: Any) -> tuple[TaskRecordings, pd.Index]:
+    def _ask(self, X: Any, on_unusable: str = "raise") -> tuple[TaskRecordings, pd.Index]:
         check_is_fitted(self, "classifier_")
         table = as_table(X)
         patients = patient_ids(table, "to decide per patient")
         recordings = recordings_of(
-            self.transformer_, table, self.tasks_, self._tasks_left_out, self.recording_shape_
+            self.transformer_,
+            table,
+            self.tasks_,
+            self._tasks_left_out,
+            self.recording_shape_,
+            on_unusable,
         )
         self.training_patients_.warn_about(table, patients)
         return recordings, pd.Index(pd.unique(patients), name="patient", dtype=object)
@@ -420,11 +433,8 @@ class TaskFusionClassifier(MetaEstimatorMixin, TakesParameterObjects, PatientCla
         items = self._items(recordings, names, chosen)
         return items.mean_by_patient(self.classifier_.predict_proba(items), names)
 
-    def _decide(self, probabilities: np.ndarray) -> np.ndarray:
-        objective = self.net_.objective
-        if objective.is_ordinal:
-            return objective.decide(probabilities)
-        return winners(probabilities, probabilities)
+    def _decision(self) -> Decision:
+        return decision_of(self.classifier_)
 
     def _fitted_fusion(self) -> str:
         fitted = getattr(self, "classifier_", None)

@@ -249,6 +249,7 @@ def recordings_of(
     tasks: Sequence[Any],
     left_out: Collection[Any],
     shape: tuple[int, ...],
+    on_unusable: str = "raise",
 ) -> TaskRecordings:
     """Transform the recordings of some tasks.
 
@@ -264,6 +265,8 @@ def recordings_of(
         Tasks of the training set that were not to be fused, of which its fit has warned.
     shape : tuple of int
         Shape that a recording had in training.
+    on_unusable : {"raise", "nan"}
+        With ``"nan"``, a patient without a usable recording is no error.
 
     Returns
     -------
@@ -277,10 +280,13 @@ def recordings_of(
     ValueError
         The transformer makes another shape than in training.
     """
-    table, _ = _selected(table, tasks, "were not trained on", left_out)
+    table, _ = _selected(table, tasks, "were not trained on", left_out, on_unusable)
+    if not len(table):
+        nothing = np.empty(0, dtype=object)
+        return TaskRecordings(np.empty((0, *shape), np.float32), nothing, nothing, [])
     with noted_failures() as failures:
         transformed = transformer.transform(table)
-    recordings = _usable(table, transformed, failures)
+    recordings = _usable(table, transformed, failures, on_unusable)
     if recordings.values.shape[1:] != shape:
         raise ValueError(
             f"the transformer makes recordings of shape {recordings.values.shape[1:]}, but the "
@@ -313,7 +319,11 @@ def warn_untrained_absence(items: TaskItems, tasks: Sequence[Any], met: np.ndarr
 
 
 def _selected(
-    table: pd.DataFrame, tasks: Sequence[Any], why: str, warned: Collection[Any] = ()
+    table: pd.DataFrame,
+    tasks: Sequence[Any],
+    why: str,
+    warned: Collection[Any] = (),
+    on_unusable: str = "raise",
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Return the rows of the tasks, with labels that tell them apart, and their positions."""
     table = told_apart(table)
@@ -324,7 +334,7 @@ def _selected(
         warnings.warn(f"tasks {ignored} {why} and are left out.", RecordingWarning, stacklevel=5)
     patients = patient_ids(table, "to decide per patient")
     lost = set(patients) - set(patients[wanted])
-    if lost:
+    if lost and on_unusable == "raise":
         patient = next(patient for patient in patients if patient in lost)
         raise PatientError(
             f"patient {patient!r} has no recording of the tasks {list(tasks)}.",
@@ -333,14 +343,17 @@ def _selected(
     return table[wanted], np.flatnonzero(wanted)
 
 
-def _usable(table: pd.DataFrame, transformed: Any, failures: set[Any]) -> TaskRecordings:
+def _usable(
+    table: pd.DataFrame, transformed: Any, failures: set[Any], on_unusable: str = "raise"
+) -> TaskRecordings:
     """Leave out the recordings that failed, with one warning that lists them."""
     values = _vectors_or_images(table, transformed)
     failed = failed_rows(values)
     failed |= labelled(table, failures)  # an imputer behind the transformer may have filled them
     patients = patient_ids(table)
     if failed.any():
-        refuse_lost_patients(patients, failed)
+        if on_unusable == "raise":
+            refuse_lost_patients(patients, failed)
         warn_lost(table, patients, failed, "count as missing", stacklevel=5)
         values = values[~failed]
     table = table[~failed]

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, _fit_context, clone
-from sklearn.utils import _safe_indexing, check_consistent_length, get_tags
+from sklearn.base import _fit_context, clone
+from sklearn.utils import _safe_indexing, check_consistent_length
 from sklearn.utils._param_validation import HasMethods
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _num_samples, check_is_fitted, column_or_1d
+from sklearn.utils.validation import _num_samples, column_or_1d
 
-from sklearn_dysarthria._utils.decisions import (
-    decides_as_its_estimator,
-    decision_of_its_estimator,
-)
+from sklearn_dysarthria._utils.estimators import forget_fit
 from sklearn_dysarthria._utils.repeated_rows import RepeatedRows
 from sklearn_dysarthria._utils.routing import groups_for_fit
-
-
-def _estimator_has(method: str) -> Any:
-    def check(self: ResampledClassifier) -> bool:
-        getattr(getattr(self, "estimator_", self.estimator), method)
-        return True
-
-    return check
+from sklearn_dysarthria.classifiers._wrapper import DelegatingClassifier
 
 
 def _class_with_fit(estimator: Any) -> type:
@@ -33,7 +22,7 @@ def _class_with_fit(estimator: Any) -> type:
 
 
 def _can_repeat_by_position(sampler: Any, estimator: Any, X: Any) -> bool:
-    """Tell whether images need not be copied: our sampler looks at labels alone."""
+    """Return whether images need not be copied: our sampler looks at labels alone."""
     from sklearn_dysarthria.preprocessing._sampling import RecordingOverSampler  # slow to import
 
     return (
@@ -45,7 +34,7 @@ def _can_repeat_by_position(sampler: Any, estimator: Any, X: Any) -> bool:
     )
 
 
-class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+class ResampledClassifier(DelegatingClassifier):
     """Resample the training set of a classifier, patients included.
 
     A sampler as a step of :class:`imblearn.pipeline.Pipeline` changes the rows and the labels,
@@ -105,9 +94,6 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self.sampler = sampler
         self.estimator = estimator
 
-    # Patients for an estimator that holds some out; asked for by default, as our classifiers do.
-    __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
-
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any, groups: Any = None) -> ResampledClassifier:
         """Resample the rows and fit the classifier on them.
@@ -120,7 +106,7 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             Labels.
         groups : array-like of shape (n_samples,), optional
             Patient of every row; handed on where `estimator` takes it and the sampler says
-            which rows are whose.
+            which rows it has drawn.
 
         Returns
         -------
@@ -132,8 +118,7 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         ValueError
             The lengths differ, or the sampler or classifier refuses the rows.
         """
-        for name in [name for name in vars(self) if name.endswith("_")]:
-            delattr(self, name)
+        forget_fit(self)
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
@@ -144,79 +129,12 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         if _can_repeat_by_position(sampler, estimator, X):
             sampler.fit_resample(np.arange(len(X)), y)
             rows, labels = RepeatedRows(X, sampler.sample_indices_), y
-            patients = {} if groups is None else groups_for_fit(estimator, groups)
         else:
             rows, labels = sampler.fit_resample(X, y)
-            whose = getattr(sampler, "sample_indices_", None)
-            patients = {}
-            if groups is not None and whose is not None and len(whose) == _num_samples(rows):
-                patients = groups_for_fit(estimator, _safe_indexing(groups, np.asarray(whose)))
+            sampled = getattr(sampler, "sample_indices_", None)
+            is_known = sampled is not None and len(sampled) == _num_samples(rows)
+            if groups is not None:
+                groups = _safe_indexing(groups, np.asarray(sampled)) if is_known else None
+        self._take_fitted(estimator.fit(rows, labels, **groups_for_fit(estimator, groups)))
         self.sampler_ = sampler
-        self.estimator_ = estimator.fit(rows, labels, **patients)
-        self.classes_ = self.estimator_.classes_
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(self.estimator_, name):
-                setattr(self, name, getattr(self.estimator_, name))
         return self
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Predict the class of every row; nothing is resampled.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...)
-            What the classifier takes.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Classes.
-        """
-        check_is_fitted(self)
-        return self.estimator_.predict(X)
-
-    _decides_by_probabilities = decides_as_its_estimator
-    _from_probabilities = decision_of_its_estimator
-
-    @available_if(_estimator_has("predict_proba"))
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Predict class probabilities; nothing is resampled.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...)
-            What the classifier takes.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Probabilities in the order of `classes_`.
-        """
-        check_is_fitted(self)
-        return self.estimator_.predict_proba(X)
-
-    @available_if(_estimator_has("decision_function"))
-    def decision_function(self, X: Any) -> np.ndarray:
-        """Compute decision values; nothing is resampled.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...)
-            What the classifier takes.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-            Decision values of `estimator_`.
-        """
-        check_is_fitted(self)
-        return self.estimator_.decision_function(X)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        inner = get_tags(self.estimator)
-        tags.input_tags = inner.input_tags
-        tags.classifier_tags = inner.classifier_tags or tags.classifier_tags
-        tags.non_deterministic = inner.non_deterministic
-        tags.no_validation = inner.no_validation
-        return tags

@@ -1,4 +1,7 @@
-"""From wavs, folders and tables named on the command line to a table of recordings."""
+"""From files, folders and tables on the command line to a table of recordings.
+
+The names of files say whose recordings they are, and of which task.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,12 @@ from typing import Any
 import pandas as pd
 import typer
 
+from sklearn_dysarthria._utils.audio_files import AUDIO_SUFFIXES, find_audio_files
 from sklearn_dysarthria._utils.tasks import task_group
-from sklearn_dysarthria.cli._checks import did_you_mean, is_none
-from sklearn_dysarthria.cli._corpora import reworded
-from sklearn_dysarthria.cli._study import is_table_file
+from sklearn_dysarthria.cli._corpus import with_remedy
+from sklearn_dysarthria.cli._study import did_you_mean, is_none, is_table_file
 from sklearn_dysarthria.exceptions import RecordingError
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf")
 DEFAULT_PATTERN = "{patient}_{task}"
 _FIELDS = ("patient", "task")
 _KNOWN_GROUPS = ("phonation", "rhythm")
@@ -36,7 +38,7 @@ def recordings_from(
     ----------
     paths : sequence of Path
         Recordings; folders, searched to the bottom; tables as of
-        :func:`~sklearn_dysarthria.load_recordings`, which need no labels.
+        :func:`~sklearn_dysarthria.load_recordings`, which need no labels.  All exist.
     pattern : str, optional
         How files are named, such as ``"{patient}_{task}.wav"``; see `pattern_to_regex`.  None
         takes ``{patient}_{task}`` where the task is a known one, and every other file for a
@@ -64,24 +66,15 @@ def recordings_from(
         if is_table_file(str(path)) and not path.is_dir():
             frames.append(_from_table(path, columns or {}))
         elif path.is_dir():
-            found = sorted(
-                file
-                for file in path.rglob("*")
-                if file.suffix.lower() in ((suffix,) if suffix else AUDIO_SUFFIXES)
-                # macOS leaves such a file beside every other one on foreign disks.
-                and not file.name.startswith(".")
-                and file.is_file()
-            )
+            found = find_audio_files(path, (suffix,) if suffix else AUDIO_SUFFIXES)
             if not found:
                 kinds = suffix or "audio"
                 raise ValueError(f"There are no {kinds} files in the folder {str(path)!r}.")
             frames.append(_from_names(found, regex, pattern, tasks))
-        elif path.is_file():
-            frames.append(_from_names([path], regex, pattern, tasks))
         else:
-            raise ValueError(f"There is no file or folder {str(path)!r}.")
+            frames.append(_from_names([path], regex, pattern, tasks))
     table = pd.concat(frames, ignore_index=True)
-    _refuse_twins(table)
+    _check_recordings_differ(table)
     if table["task"].isna().all():
         table = table.drop(columns="task")
     return table
@@ -157,7 +150,7 @@ def _from_table(path: Path, columns: Mapping[str, Any]) -> pd.DataFrame:
         X = load_recordings(path, **named).data
     except RecordingError as error:
         # The loader's remedy is Python; here it is an option.
-        raise reworded(error, r"(--\1-column none does without)") from None
+        raise with_remedy(error, r"(--\1-column none does without)") from None
     if named.get("patient", "patient") is None:  # every recording is a patient of its own
         X = X.assign(patient=X["audio"])
     # Segments and the like are part of the recording; whether the rest is in the file or not,
@@ -167,7 +160,7 @@ def _from_table(path: Path, columns: Mapping[str, Any]) -> pd.DataFrame:
     return table if "task" in table else table.assign(task=None)
 
 
-def _refuse_twins(table: pd.DataFrame) -> None:
+def _check_recordings_differ(table: pd.DataFrame) -> None:
     same = table.index[table["audio"].map(os.path.realpath).duplicated()]
     if len(same):
         raise ValueError(f"The recording {table.loc[same[0], 'audio']!r} is named twice.")
@@ -179,6 +172,6 @@ def _refuse_twins(table: pd.DataFrame) -> None:
             first, second = group["audio"].iloc[:2]
             raise ValueError(
                 f"{first!r} and {second!r} are both taken for patient "
-                f"{group['patient'].iloc[0]!r}: tell them apart by --pattern, or list the "
+                f"{group['patient'].iloc[0]!r}: describe the names by --pattern, or list the "
                 "recordings in a table with the columns audio and patient."
             )

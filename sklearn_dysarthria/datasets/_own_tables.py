@@ -1,9 +1,11 @@
-"""Anybody's own recordings, listed in a CSV or Parquet file."""
+"""The user's own recordings, listed in a CSV or Parquet file."""
 
 from __future__ import annotations
 
+import ast
 import csv
 import difflib
+import math
 import os
 import warnings
 from collections.abc import Iterable, Sequence
@@ -13,15 +15,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_float_dtype, is_numeric_dtype, is_object_dtype, is_string_dtype
-from sklearn.utils import Bunch
 
-from sklearn_dysarthria.datasets._segments_column import SEGMENTS, as_segments, no_segments
+from sklearn_dysarthria._utils.text import listed
+from sklearn_dysarthria.datasets._bunch import as_dataset
 from sklearn_dysarthria.exceptions import MissingFileError, NotAFileError, RecordingError
 
 _DEFAULT_TASK = "task"
+_SEGMENTS = "segments"
 _SEPARATORS = (",", ";", "\t")
 _PARQUET = {".parquet", ".pq"}
-_NAMED = 5  # how many culprits a message names before it only counts the others
 
 
 def load_recordings(
@@ -50,12 +52,12 @@ def load_recordings(
     audio : str, default="audio"
         Column with the paths of the recordings.
     patient : str or None, default="patient"
-        Column that tells whose recording it is.  Ids are text: "007" is not "7".  None for
-        recordings of unknown people, which cannot be split by patient.
+        Column with the patient's id.  Ids are text: "007" is not "7".  None for recordings of
+        unknown people, which cannot be split by patient.
     task : str or None, default="task"
-        Column that tells what was recorded.  A file without a column of the default name has no
-        tasks; any other name must be there.  None, here as for ``patient``, leaves a column of
-        the default name as it is in the file.
+        Column with what was recorded.  A file without a column of the default name has no tasks;
+        any other name must be there.  None, here as for ``patient``, leaves a column of the
+        default name as it is in the file.
     root : path-like, optional
         Folder where relative paths start, by default the one that ``path`` is in.
     sep : str, optional
@@ -71,8 +73,8 @@ def load_recordings(
 
         data : DataFrame of shape (n_recordings, n_columns)
             The table of recordings: ``audio`` (absolute path), ``patient`` and ``task`` under
-            these names whatever they are called in the file, then every other column but the
-            target, untouched apart from white space around text; ``segments``, written as
+            these names regardless of those in the file, then every other column but the target,
+            unchanged apart from white space around text; ``segments``, written as
             ``[(0.5, 1.2), (1.5, 2)]``, become lists, and None where the cell is empty.
         target : Series of shape (n_recordings,) or None
             The labels, under the column's own name; whole numbers are integers, even if written
@@ -98,12 +100,12 @@ def load_recordings(
         The table cannot be used.  One error lists everything that is wrong with it: missing
         columns, values and files, repeated recordings, patients with several labels.
     MissingFileError, NotAFileError
-        ``path`` is not a file; both are a :class:`RecordingError`, too.
+        ``path`` is not a file; both are a :class:`RecordingError` as well.
 
     Notes
     -----
     Empty cells and the usual signs of a missing value ("NA", "NaN", "None", "null", ...) count
-    as missing.  Name a class otherwise.
+    as missing.  Give a class another name.
 
     Examples
     --------
@@ -128,21 +130,25 @@ def load_recordings(
         columns["audio"] = _absolute(columns["audio"], folder)
     problems = _problems(cells, named, columns, folder)
     if problems:
-        listed = "\n".join(f"  - {problem}" for problem in problems)
+        lines = "\n".join(f"  - {problem}" for problem in problems)
         raise RecordingError(
             f"{len(problems)} thing{'s are' if len(problems) > 1 else ' is'} wrong with the table "
-            f"(its rows are counted from 0, the header left out):\n{listed}",
+            f"(its rows are counted from 0, the header left out):\n{lines}",
             path=str(source),
             remedy="",
         )
     labels = None if target is None else _as_labels(columns.pop("target"))
     others = cells.drop(columns=list(named.values()))
-    if SEGMENTS in others:
-        others[SEGMENTS] = as_segments(others[SEGMENTS])
+    if _SEGMENTS in others:
+        others[_SEGMENTS] = pd.Series(map(_segments, others[_SEGMENTS]), others.index, dtype=object)
     data = pd.concat([pd.DataFrame(columns), others], axis=1)
-    if return_X_y:
-        return data, labels
-    return _as_bunch(source, data, labels)
+    return as_dataset(
+        data,
+        labels,
+        _description(source, data, labels),
+        return_X_y=return_X_y,
+        filename=str(source),
+    )
 
 
 def _check_roles(named: dict[str, str]) -> None:
@@ -150,8 +156,8 @@ def _check_roles(named: dict[str, str]) -> None:
         if not isinstance(name, str):
             raise ValueError(f"{role}={name!r} is not the name of a column.")
     if len(set(named.values())) < len(named):
-        told = ", ".join(f"{role}={name!r}" for role, name in named.items())
-        raise ValueError(f"each column has one role, but {told}.")
+        roles = ", ".join(f"{role}={name!r}" for role, name in named.items())
+        raise ValueError(f"each column has one role, but {roles}.")
 
 
 def _read(source: Path, texts: Sequence[str], sep: str | None) -> pd.DataFrame:
@@ -185,7 +191,7 @@ def _read_text(source: Path, texts: Sequence[str], sep: str | None) -> pd.DataFr
     if sep is None:
         sep = max(_SEPARATORS, key=lambda candidate: len(_split(header, candidate)))
     names = [name or f"Unnamed: {i}" for i, name in enumerate(_split(header, sep))]
-    _refuse_ragged_rows(source, sep, len(names))
+    _check_row_lengths(source, sep, len(names))
     with warnings.catch_warnings():
         # Rows longer than the header: pandas would shift or cut them.
         warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -202,8 +208,8 @@ def _read_text(source: Path, texts: Sequence[str], sep: str | None) -> pd.DataFr
         )
 
 
-def _refuse_ragged_rows(source: Path, sep: str, n_columns: int) -> None:
-    """Say which rows are longer than the header; of them, pandas tells lines and tokens at best."""
+def _check_row_lengths(source: Path, sep: str, n_columns: int) -> None:
+    """Raise an error that counts the rows longer than the header, which pandas does not."""
     with open(source, encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter=sep, skipinitialspace=True)
         lengths = [(reader.line_num, len(cells)) for cells in reader if any(cells)]
@@ -224,7 +230,7 @@ def _split(header: str, sep: str) -> list[str]:
 def _unique(names: list[str]) -> list[str]:
     repeated = {name: None for name in names if names.count(name) > 1}
     if repeated:
-        raise ValueError(f"the header has {_some(repeated)} more than once.")
+        raise ValueError(f"the header has {_quoted(repeated)} more than once.")
     return names
 
 
@@ -262,26 +268,22 @@ def _absolute(paths: pd.Series, folder: Path) -> pd.Series:
 def _problems(
     cells: pd.DataFrame, named: dict[str, str], columns: dict[str, pd.Series], folder: Path
 ) -> list[str]:
-    """Everything that is wrong with the table, one sentence each."""
-    found = [*_missing_columns(cells, named), *_clashing_columns(cells, named)]
+    """Return everything that is wrong with the table, one sentence each."""
+    found = [*_missing_columns(cells, named), *_ambiguous_columns(cells, named)]
     if not len(cells):
         return [*found, "There are no rows."]
     found += [_rows_without(role, named[role], columns[role]) for role in columns]
     if "audio" in columns:
         found += _bad_paths(columns["audio"].dropna(), folder)
-    if SEGMENTS in cells and SEGMENTS not in named.values():
-        rows = no_segments(cells[SEGMENTS])
-        if rows:
-            found.append(
-                f"{_count(len(rows), 'row')} whose segments are no list of (start, end) pairs in "
-                f"seconds, such as '[(0.5, 1.2), (1.5, 2)]': {_some(rows)}."
-            )
-    no_classes = ""
+    if _SEGMENTS in cells and _SEGMENTS not in named.values():
+        found.append(_bad_segments(cells[_SEGMENTS]))
     if "target" in columns:
-        no_classes = _no_classes(columns["target"].dropna(), named["target"])
-        found.append(no_classes)
-    if "patient" in columns and "target" in columns and not no_classes:
-        found.append(_torn_patients(columns["patient"], columns["target"], named["target"]))
+        bad_labels = _bad_labels(columns["target"].dropna(), named["target"])
+        found.append(bad_labels)
+        if "patient" in columns and not bad_labels:
+            found.append(
+                _contradictory_labels(columns["patient"], columns["target"], named["target"])
+            )
     return [problem for problem in found if problem]
 
 
@@ -300,7 +302,7 @@ def _missing_columns(cells: pd.DataFrame, named: dict[str, str]) -> list[str]:
     return found
 
 
-def _clashing_columns(cells: pd.DataFrame, named: dict[str, str]) -> list[str]:
+def _ambiguous_columns(cells: pd.DataFrame, named: dict[str, str]) -> list[str]:
     taken = {*cells.columns} - {*named.values()} | {named.get("target")}
     return [
         f"Column {name!r} is to become {role!r}, but there is another column of that name."
@@ -314,7 +316,7 @@ def _rows_without(role: str, name: str, cells: pd.Series) -> str:
     if not len(rows):
         return ""
     what = "label" if role == "target" else role
-    return f"{_count(len(rows), 'row')} without {what} in column {name!r}: {_some(rows)}."
+    return f"{_count(len(rows), 'row')} without {what} in column {name!r}: {_quoted(rows)}."
 
 
 def _bad_paths(paths: pd.Series, folder: Path) -> list[str]:
@@ -324,77 +326,114 @@ def _bad_paths(paths: pd.Series, folder: Path) -> list[str]:
         what = "is a folder" if len(folders) == 1 else "are folders"
         found.append(
             f"{_count(len(folders), 'recording')} {what} (give one row per file in it): "
-            f"{_some(folders)}."
+            f"{_quoted(folders)}."
         )
     missing = [path for path in dict.fromkeys(paths) if not os.path.exists(path)]
     if missing:
-        hint = " (folders are separated by '/')" if any("\\" in path for path in missing) else ""
+        # On Windows both signs separate folders.
+        backslashes = os.sep == "/" and any("\\" in path for path in missing)
+        hint = " (folders are separated by '/')" if backslashes else ""
         found.append(
             f"{_count(len(missing), 'file')} missing, with relative paths starting at "
-            f"{str(folder)!r}{hint}: {_some(missing)}."
+            f"{str(folder)!r}{hint}: {_quoted(missing)}."
         )
     repeated = dict.fromkeys(paths[paths.duplicated()])
     if repeated:
-        found.append(f"{_count(len(repeated), 'recording')} in several rows: {_some(repeated)}.")
+        found.append(f"{_count(len(repeated), 'recording')} in several rows: {_quoted(repeated)}.")
     return found
 
 
-def _no_classes(labels: pd.Series, name: str) -> str:
-    """Refuse labels that no classifier takes, whose own words for it are hard to understand."""
-    strange = [label for label in labels if not isinstance(label, (str, int, float, np.generic))]
-    if strange:
-        return f"Labels in column {name!r} are neither text nor numbers: {_some(strange)}."
+def _bad_labels(labels: pd.Series, name: str) -> str:
+    """Describe labels that no classifier takes, in clearer words than a classifier would."""
+    others = [label for label in labels if not isinstance(label, (str, int, float, np.generic))]
+    if others:
+        return f"Labels in column {name!r} are neither text nor numbers: {_quoted(others)}."
     if is_numeric_dtype(labels.dtype):
         values = labels.astype(float)
-        broken = dict.fromkeys(values[(values % 1 != 0) | (values.abs() > 2**53)])
-        if broken:
+        fractions = dict.fromkeys(values[(values % 1 != 0) | (values.abs() > 2**53)])
+        if fractions:
             return (
-                f"Labels in column {name!r} are not whole numbers: {_some(broken)} (classes are "
-                "whole numbers or text)."
+                f"Labels in column {name!r} are not whole numbers: {_quoted(fractions)} (classes "
+                "are whole numbers or text)."
             )
     elif labels.map(lambda label: isinstance(label, str)).nunique() > 1:
         return f"Labels in column {name!r} are partly text and partly numbers."
     return ""
 
 
-def _torn_patients(patients: pd.Series, labels: pd.Series, name: str) -> str:
+def _contradictory_labels(patients: pd.Series, labels: pd.Series, name: str) -> str:
     several = labels.groupby(patients, sort=False).nunique() > 1
-    torn = []
+    found = []
     for patient in several.index[several]:
         theirs = labels[patients == patient].dropna().unique()
-        torn.append(f"{patient!r} ({', '.join(sorted(map(str, theirs)))})")
-    if not torn:
+        found.append(f"{patient!r} ({', '.join(sorted(map(str, theirs)))})")
+    if not found:
         return ""
-    return f"{_count(len(torn), 'patient')} with several labels in {name!r}: {_listed(torn)}."
+    return f"{_count(len(found), 'patient')} with several labels in {name!r}: {listed(found)}."
+
+
+def _bad_segments(cells: pd.Series) -> str:
+    rows = []
+    for row, cell in cells.items():
+        try:
+            _segments(cell)
+        except ValueError:
+            rows.append(row)
+    if not rows:
+        return ""
+    return (
+        f"{_count(len(rows), 'row')} whose segments are no list of (start, end) pairs in seconds, "
+        f"such as '[(0.5, 1.2), (1.5, 2)]': {_quoted(rows)}."
+    )
+
+
+def _segments(cell: Any) -> list[tuple[float, float]] | None:
+    """Return the segments that a cell spells, in seconds; None for the whole recording.
+
+    A cell is text such as ``"[(0.5, 1.2), (1.5, 2)]"`` or ``"[[0.5, 1.2]]"``, a list as Parquet
+    keeps it, or empty.  Anything else is a ``ValueError``.
+    """
+    if cell is None or (pd.api.types.is_scalar(cell) and pd.isna(cell)):
+        return None
+    if isinstance(cell, str):
+        try:
+            cell = ast.literal_eval(cell)  # literals only: nothing in the file is run
+        except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
+            raise ValueError(f"{cell!r} is not a list.") from error
+    return [_pair(part) for part in _as_list(cell)]
+
+
+def _pair(part: Any) -> tuple[float, float]:
+    ends = _as_list(part)
+    if len(ends) != 2:
+        raise ValueError(f"{part!r} is not a pair.")
+    if not all(isinstance(x, (int, float, np.number)) and not isinstance(x, bool) for x in ends):
+        raise ValueError(f"{part!r} does not consist of numbers.")
+    start, end = map(float, ends)
+    if not (math.isfinite(start) and math.isfinite(end) and 0 <= start < end):
+        raise ValueError(f"{part!r} does not end after it starts.")
+    return start, end
+
+
+def _as_list(value: Any) -> list[Any]:
+    if not isinstance(value, (list, tuple, np.ndarray)):
+        raise ValueError(f"{value!r} is not a list.")
+    return list(value)
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _some(culprits: Iterable[Any]) -> str:
-    return _listed([repr(culprit) for culprit in culprits])
+def _quoted(values: Iterable[Any]) -> str:
+    return listed(map(repr, values))
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _as_bunch(source: Path, data: pd.DataFrame, labels: pd.Series | None) -> Bunch:
-    told = [f"{_count(len(data), 'recording')} read from {source}."]
+def _description(source: Path, data: pd.DataFrame, labels: pd.Series | None) -> str:
+    lines = [f"{_count(len(data), 'recording')} read from {source}."]
     if "patient" in data:
-        told.append(f"Patients: {data['patient'].nunique()}.")
+        lines.append(f"Patients: {data['patient'].nunique()}.")
     if labels is not None:
         counts = ", ".join(f"{label}: {n}" for label, n in labels.value_counts().items())
-        told.append(f"Recordings by {labels.name}: {counts}.")
-    return Bunch(
-        data=data,
-        target=labels,
-        frame=data if labels is None else data.assign(**{str(labels.name): labels}),
-        target_names=None if labels is None else np.unique(labels.to_numpy()),
-        feature_names=list(data.columns),
-        filename=str(source),
-        filenames=data["audio"].to_numpy(dtype=object),
-        DESCR="\n".join(told),
-    )
+        lines.append(f"Recordings by {labels.name}: {counts}.")
+    return "\n".join(lines)

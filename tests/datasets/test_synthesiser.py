@@ -5,20 +5,30 @@ from dataclasses import replace
 import librosa
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from scipy.signal import butter, find_peaks, sosfiltfilt, welch
+from sklearn.metrics import roc_auc_score
 
-from sklearn_dysarthria.datasets.synthetic._channel import DEVICES, record
-from sklearn_dysarthria.datasets.synthetic._glottis import (
+from sklearn_dysarthria.datasets.synthetic._corpus import DEVICES, DIFFICULTIES, record
+from sklearn_dysarthria.datasets.synthetic._source_filter import (
     Phonation,
     glottal_source,
+    shape_tract,
+    through_tract,
     tilt_filter,
     wandering,
 )
-from sklearn_dysarthria.datasets.synthetic._speech_model import (
+from sklearn_dysarthria.datasets.synthetic._speakers import (
+    SOURCES,
     STOPS,
+    TRAITS,
+    articulation_of,
+    draw_speaker,
+    latent_severity,
+    traits_today,
+    vowel_formants,
 )
-from sklearn_dysarthria.datasets.synthetic._vocal_tract import shape_tract, through_tract
-from sklearn_dysarthria.datasets.synthetic._voice import (
+from sklearn_dysarthria.datasets.synthetic._utterances import (
     Articulation,
     plan_syllables,
     sustained_vowel,
@@ -303,3 +313,62 @@ class TestChannel:
         assert heard.dtype == np.float32
         assert len(heard) == RATE + 400
         assert np.abs(heard).max() == pytest.approx(0.25)
+
+
+class TestSpeechModel:
+    def test_every_trait_has_a_unit_a_source_and_room(self):
+        for name, trait in TRAITS.items():
+            assert trait.unit, name
+            assert set(trait.sources.split()) <= set(SOURCES), name
+            assert trait.lowest <= min(trait.healthy, trait.severe), name
+            assert max(trait.healthy, trait.severe) <= trait.highest, name
+
+    @pytest.mark.parametrize("name", TRAITS)
+    def test_severity_moves_each_trait_to_its_severe_value(self, name):
+        trait = TRAITS[name]
+        for position, typical in ((0.0, trait.healthy), (1.0, trait.severe)):
+            drawn = [draw_speaker(position, 0.0, rng(s)).traits[name] for s in range(200)]
+            assert np.mean(drawn) == pytest.approx(trait.to_scale(typical), abs=0.3 * trait.spread)
+            assert np.std(drawn) > 0.7 * trait.spread
+
+    def test_values_stay_within_their_limits(self):
+        for seed in range(50):
+            today = traits_today(draw_speaker(1.0, 1.0, rng(seed)), rng(seed))
+            for name, value in today.items():
+                assert TRAITS[name].lowest <= value <= TRAITS[name].highest
+
+    def test_centralisation_raises_the_formant_centralisation_ratio(self):
+        speaker = draw_speaker(0.0, 0.0, rng())
+
+        def ratio(centralisation):  # Sapir et al. (2010)
+            a, i, u = (vowel_formants(speaker, v, centralisation) for v in "AIU")
+            return (u[1] + a[1] + i[0] + u[0]) / (i[1] + a[0])
+
+        ratios = [ratio(c) for c in (0.0, 0.2, 0.4)]
+        assert ratios == sorted(ratios)
+        assert ratios[0] < 1.1 < ratios[2]
+
+    def test_a_short_vocal_tract_raises_all_formants(self):
+        speaker = draw_speaker(0.0, 0.0, rng())
+        longer, shorter = (replace(speaker, tract=t) for t in (0.95, 1.05))
+        expected = np.full(8, 1.05 / 0.95)
+        assert_allclose(
+            vowel_formants(shorter, "A", 0.1) / vowel_formants(longer, "A", 0.1), expected
+        )
+        traits = traits_today(speaker, rng())
+        loci = [articulation_of(s, "T", traits).locus for s in (shorter, longer)]
+        assert_allclose(loci[0] / loci[1], expected)
+
+    @pytest.mark.parametrize(
+        ("difficulty", "low", "high"),
+        [("easy", 0.99, 1.0), ("medium", 0.95, 0.98), ("hard", 0.78, 0.83)],
+    )
+    def test_not_even_the_true_severity_separates_what_is_difficult(self, difficulty, low, high):
+        classes = np.arange(20000) % 2
+        deviates = rng().standard_normal(20000)
+        severity = [
+            latent_severity(c, DIFFICULTIES[difficulty], d)
+            for c, d in zip(classes, deviates, strict=True)
+        ]
+        assert low <= roc_auc_score(classes, severity) <= high
+        assert np.std(severity) == pytest.approx(0.5, abs=0.01)

@@ -1,7 +1,7 @@
-"""A sustained vowel and a train of syllables, synthesised by source and filter.
+"""What a speaker says: a sustained vowel, or a syllable repeated.
 
-Nothing here knows of patients, severity or classes: the functions turn physical parameters into
-samples.  :mod:`sklearn_dysarthria.datasets.synthetic._speech_model` chooses the parameters.
+The functions turn physical parameters into samples and know nothing of patients, severity or
+classes.  :mod:`sklearn_dysarthria.datasets.synthetic._speakers` chooses the parameters.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import butter, sosfilt
 
-from sklearn_dysarthria.datasets.synthetic._glottis import (
+from sklearn_dysarthria.datasets.synthetic._source_filter import (
     GlottalSource,
     Phonation,
+    Tract,
     glottal_source,
+    shape_tract,
+    through_tract,
     wandering,
 )
-from sklearn_dysarthria.datasets.synthetic._vocal_tract import Tract, shape_tract, through_tract
 
 _FRAME = 0.004  # s between two shapes of the vocal tract in a train of syllables
 _SLOW_FRAME = 0.01  # s, the same in a sustained vowel

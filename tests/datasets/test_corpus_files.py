@@ -1,10 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sklearn_dysarthria.datasets._layout import walk_files
+from sklearn_dysarthria.datasets._folders import locate_files, walk_files
 from sklearn_dysarthria.datasets._workbook import as_speakers, find_column, read_sheets
 from sklearn_dysarthria.exceptions import MissingColumnError, RecordingError
 
@@ -77,3 +79,31 @@ def test_files_by_depth(tmp_path):
         (tmp_path / name).touch()
     assert [path.name for path in walk_files(tmp_path, 1)] == ["one.txt", "two.txt"]
     assert [path.name for path in walk_files(tmp_path, 2)] == ["one.txt", "two.txt", "deep.txt"]
+
+
+def test_folders_that_must_not_be_read_are_skipped(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").touch()
+    (tmp_path / "secret").mkdir()
+    iterdir = Path.iterdir
+
+    def checked(folder):
+        if folder.name == "secret":
+            raise PermissionError(13, "access is denied", str(folder))
+        return iterdir(folder)
+
+    monkeypatch.setattr(Path, "iterdir", checked)
+    assert [path.name for path in walk_files(tmp_path, 1)] == ["a.txt"]
+    assert list(walk_files(tmp_path / "none", 1)) == []
+
+
+def test_published_files_in_any_case(tmp_path):
+    for name in ("HC/1_a.wav", "HC/1_A.WAV", "hc/2_A.wav", "Table.CSV", "folder.csv/x"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    published = ["HC/1_a.wav", "HC/2_a.wav", "table.csv", "none.csv", "folder.csv"]
+    found = locate_files(tmp_path, published)
+    assert list(found) == published[:3]
+    if len(list((tmp_path / "HC").iterdir())) == 2:  # a file system that is case-sensitive
+        assert found["HC/1_a.wav"] == tmp_path / "HC" / "1_a.wav"
+    assert all(path.is_file() for path in found.values())
+    assert locate_files(tmp_path / "none", published) == {}

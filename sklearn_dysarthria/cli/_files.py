@@ -1,0 +1,154 @@
+"""Files that commands write: never one that they read, and whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from sklearn_dysarthria.cli._study import Study, is_table_file
+
+COMPARISON_FILES = (
+    *("comparison.md", "scores.csv", "predictions.csv"),
+    *("intervals.png", "confusion_matrices.png", "roc.png"),
+)
+"""What a comparison writes into its folder."""
+
+
+def check_outputs(
+    outputs: Iterable[tuple[str, Path | None]], inputs: Iterable[tuple[str, Any]]
+) -> None:
+    """Check that no output is one of the files that a command reads.
+
+    Parameters
+    ----------
+    outputs : iterable of (str, Path or None)
+        The option that names a file, and the file.
+    inputs : iterable of (str, object)
+        What a file is, and its path; samples and names of files that do not exist are passed over.
+
+    Raises
+    ------
+    typer.BadParameter
+        Naming the option and the file, before anything is written.
+    """
+    existing = [(option, path) for option, path in outputs if path is not None and path.exists()]
+    for what, read in inputs if existing else ():
+        if not isinstance(read, (str, os.PathLike)) or not os.path.exists(read):
+            continue
+        for option, path in existing:
+            if os.path.samefile(read, path):
+                raise typer.BadParameter(
+                    f"{option} would replace {str(path)!r}, which is {what}: give another name."
+                )
+
+
+def files_in(folder: Path) -> list[tuple[str, Path]]:
+    """Return the files that a comparison writes into the folder of ``--output``."""
+    return [("--output", folder / name) for name in COMPARISON_FILES]
+
+
+def inputs_of(study: Study) -> Iterator[tuple[str, Any]]:
+    """Yield the files that a study names: itself, the corpus table, and weights.
+
+    Parameters
+    ----------
+    study : Study
+        Of the command.
+
+    Yields
+    ------
+    (str, str)
+        What the file is, and its path.
+    """
+    if study.source is not None:
+        yield "the study", study.source
+    if is_table_file(study.corpus.get("name")):
+        yield "the table of the corpus", study.corpus["name"]
+    for layer in study.model.params:
+        yield from _texts(layer)
+
+
+def _texts(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _texts(value)
+        elif isinstance(value, str):
+            yield f"the model's {name}", value
+
+
+def recordings_of(X: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the recordings of a table, as `check_outputs` takes them."""
+    return (("a recording of the corpus", audio) for audio in X["audio"])
+
+
+@contextmanager
+def cache_folder(chosen: str | None) -> Iterator[str]:
+    """Yield the chosen folder for features, or a temporary one."""
+    if chosen is not None:
+        yield chosen
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield folder
+
+
+@contextmanager
+def output_folder(folder: Path) -> Iterator[Path]:
+    """Make a folder, fail at once if it takes no files, and remove it if the work fails.
+
+    Parameters
+    ----------
+    folder : Path
+        Made with its parents where missing.
+
+    Yields
+    ------
+    Path
+        The folder.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        yield folder
+    except BaseException:
+        for path in made:  # the innermost first; a folder with something in it stays
+            with suppress(OSError):
+                path.rmdir()
+        raise
+
+
+@contextmanager
+def output_file(path: Path) -> Iterator[Path]:
+    """Check the place of a file now, and let the file appear when the work is done.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced if it exists; its folder is made.
+
+    Yields
+    ------
+    Path
+        Where to write meanwhile, of the same suffix.
+    """
+    with output_folder(path.absolute().parent) as folder:
+        handle, name = tempfile.mkstemp(dir=folder, suffix=path.suffix, prefix=f".{path.stem}-")
+        os.close(handle)
+        unfinished = Path(name)
+        try:
+            yield unfinished
+            # mkstemp keeps others out; the result is a file like any other.
+            umask = os.umask(0)
+            os.umask(umask)
+            unfinished.chmod(0o666 & ~umask)
+            unfinished.replace(path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
