@@ -125,7 +125,11 @@ ESTIMATORS = [
     Case(sd.SkipFailedRows(SVM), vectors),
     Case(sd.ResampledClassifier(sd.RecordingOverSampler(), SVM), vectors),
     Case(sd.SeedEnsembleClassifier(sd.HyperLinearClassifier(head=HEAD, **TRAIN), 2), vectors),
-    Case(sd.HierarchicalClassifier(SVM, healthy=0), vectors),
+    Case(
+        sd.HierarchicalClassifier(SVM, healthy=0),
+        vectors,
+        dict.fromkeys(["check_refit_forgets", "check_labels"], "parameter healthy names a label"),
+    ),
     # Decisions about patients.
     Case(sd.PatientVotingClassifier(on_features(LogisticRegression())), patients),
     Case(sd.PatientFeaturesClassifier(on_features(), SVC()), patients),
