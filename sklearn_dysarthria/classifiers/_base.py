@@ -184,10 +184,10 @@ class TorchClassifier(ClassifierMixin, TakesParameterObjects):
             net.fit(Rows(arrays, codes, train), y=None)
         check_convergence(net, frozen_too=bool(self.callbacks))
         forget_training_state(net)
-        self.net_ = net
         self.history_ = learning_curves(net)
         self.n_iter_ = len(self.history_)
         self.n_parameters_, self.n_head_parameters_ = network_and_head_sizes(net.module_)
+        self.net_ = net  # last, since it makes the estimator a fitted one
         return self
 
     def _check_parameters(self) -> None:

@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_dysarthria._utils.estimators import forget_fit
 from sklearn_dysarthria._utils.failed_rows import failed_rows
 from sklearn_dysarthria.classifiers._backbones import Backbone
 from sklearn_dysarthria.classifiers._frozen import FrozenFeatures
@@ -113,6 +114,7 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Take
         ImportError
             The backbone is one of timm, which is not installed.
         """
+        forget_fit(self)
         backbone = self._object("backbone")
         self.image_shape_ = check_images(self, X).shape[1:]
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -140,7 +142,7 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Take
         ndarray of shape (n_samples, n_features), dtype float32
             Features.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "backbone_")
         images = check_images(self, X, shape=self.image_shape_)
         usable = np.flatnonzero(~failed_rows(images))
         device = resolve_device(self.device)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import column_or_1d
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from sklearn_dysarthria.classifiers._labels import check_labels
 from sklearn_dysarthria.patients._splits import check_no_missing_labels
@@ -103,6 +103,7 @@ class PatientClassifier(ClassifierMixin, BaseEstimator):
         return scores[:, 1] if len(self.classes_) == 2 else scores
 
     def _score_columns(self) -> list[str]:
+        check_is_fitted(self, "classes_")
         prefix = "proba" if self._score_method() == "predict_proba" else "decision"
         return [f"{prefix}_{label}" for label in self.classes_]
 

@@ -17,6 +17,8 @@ from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_feature_names, _num_samples
 
+from sklearn_dysarthria._utils.estimators import forget_fit
+
 _BOOLEANS = (bool, np.bool_)
 
 MOST_ROWS = 10**8
@@ -164,6 +166,7 @@ class RecordingOverSampler(BaseOverSampler):
             A parameter is out of its range, names a label that is not in `y`, or asks for fewer
             rows than there are, or for more than 100 million.
         """
+        forget_fit(self)
         self._plan(*indexable(X, y))
         return self
 
@@ -189,6 +192,7 @@ class RecordingOverSampler(BaseOverSampler):
             A parameter is out of its range, names a label that is not in `y`, or asks for fewer
             rows than there are, or for more than 100 million.
         """
+        forget_fit(self)
         X, y = indexable(X, y)
         labels = self._plan(X, y)
         if self.multipliers is None:
@@ -217,8 +221,6 @@ class RecordingOverSampler(BaseOverSampler):
         _check_feature_names(self, X, reset=True)
         if len(getattr(X, "shape", ())) == 2:
             self.n_features_in_ = X.shape[1]
-        elif hasattr(self, "n_features_in_"):
-            del self.n_features_in_  # of an earlier fit
         if self.multipliers is None:
             strategy = self.sampling_strategy
             if isinstance(strategy, Mapping):

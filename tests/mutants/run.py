@@ -59,17 +59,15 @@ def read_list() -> list[dict]:
 def find(entry: dict, root: Path) -> tuple[Path, str, str]:
     """Return the file that an entry changes, the text in it and what takes its place."""
     sources = {path: path.read_text(encoding="utf-8") for path in (root / PACKAGE).rglob("*.py")}
-    pairs = [entry, *entry.get("variants", [])]
-    for pair in pairs:
-        places = [(path, text.count(pair["old"])) for path, text in sources.items()]
-        places = [(path, count) for path, count in places if count]
-        if not places:
-            continue
-        if len(places) > 1 or places[0][1] > 1:
-            where = ", ".join(f"{path.relative_to(root)} ({count})" for path, count in places)
-            raise EntryError(f"{pair['old']!r} occurs several times: {where}.")
-        return places[0][0], pair["old"], pair["new"]
-    raise EntryError(f"{pairs[-1]['old']!r} occurs nowhere.")
+    problems = []
+    for pair in [entry, *entry.get("variants", [])]:
+        counts = {path: text.count(pair["old"]) for path, text in sources.items()}
+        places = [path for path, count in counts.items() if count]
+        if len(places) == 1 and counts[places[0]] == 1:
+            return places[0], pair["old"], pair["new"]
+        where = ", ".join(f"{path.relative_to(root)} ({counts[path]})" for path in places)
+        problems.append(f"{pair['old']!r} occurs {f'in {where}' if places else 'nowhere'}")
+    raise EntryError(f"{'; '.join(problems)}.")
 
 
 def tests_of(entry: dict, root: Path) -> list[str]:
