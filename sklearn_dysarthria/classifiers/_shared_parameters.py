@@ -16,12 +16,10 @@ SHARED_PARAMETERS: dict[str, tuple[str, str]] = {
     "freeze": (
         'int, "all" or None',
         "Number of leading backbone stages that keep their weights (of AlexNet five\n"
-        "convolutional, two linear), or all of them.  They are then applied once per image of a\n"
-        "fit instead of once per epoch, with the same result, unless training images are\n"
-        "augmented or mixed, or what the frozen stages make of an image is more than twice its\n"
-        "size (the first stages of most ConvNeXts), or a backbone other than AlexNet and\n"
-        'ConvNeXt is not frozen to ``"all"``.  Batches that callbacks are shown then hold\n'
-        "``frozen_output`` instead of ``X``.  More than 512 MiB of it go to a temporary file.",
+        "convolutional, two linear), or all of them.  With all, and unless training images are\n"
+        "augmented or mixed, the backbone is applied once per image of a fit instead of once per\n"
+        "epoch, with the same result; batches that callbacks are shown then hold ``features``\n"
+        "instead of ``X``, and a callback that changes the backbone is an error.",
     ),
     "loss": (
         '{"cross_entropy", "focal", "coral", "corn", "cumulative_link"}',
@@ -164,8 +162,8 @@ SHARED_PARAMETERS: dict[str, tuple[str, str]] = {
     ),
     "cache": (
         "str, path, RecordingCache, joblib.Memory or None",
-        "Folder that keeps what frozen stages make of an image, for other fits, grid points,\n"
-        "folds and processes with the same images and the same frozen weights; see `freeze`.\n"
+        "Folder that keeps what a wholly frozen backbone makes of an image, for other fits, grid\n"
+        "points, folds and processes with the same images and the same weights; see `freeze`.\n"
         "Without it, every fit computes that anew.",
     ),
     "random_state": (
