@@ -33,7 +33,7 @@ def declared() -> list[str]:
 
 
 def run_tests(session: nox.Session) -> None:
-    """Run pytest on what is installed, the whole suite unless told otherwise."""
+    """Run pytest on what is installed, the whole suite unless some are named."""
     session.run("python", "-m", "pytest", "-n", "auto", *session.posargs)
 
 

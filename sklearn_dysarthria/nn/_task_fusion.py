@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from sklearn_dysarthria.nn._backbone import Backbone
 from sklearn_dysarthria.nn._backbones import build_backbone
-from sklearn_dysarthria.nn._batch_norm import lone_sample
+from sklearn_dysarthria.nn._batch_norm import is_batch_too_small
 from sklearn_dysarthria.nn._fusion import FUSION_MODULES, FUSIONS, FUSIONS_WITH_WEIGHTS
 from sklearn_dysarthria.nn._hyper import HyperLinear
 
@@ -52,7 +52,7 @@ class TaskFusionModule(nn.Module):
     ValueError
         A parameter is not among its options.
     WeightsError
-        The weights cannot be had, or do not fit tensor by tensor.
+        The weights cannot be found or read, or do not fit tensor by tensor.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class TaskFusionModule(nn.Module):
         ValueError
             A sample has no task.
         """
-        _refuse_nothing(present)
+        _check_each_has_a_task(present)
         if self.training and self.task_dropout:
             present = self._withhold(present)
         return self.head(self.fusion(self.embed(X, present), present))
@@ -185,7 +185,7 @@ class TaskFusionModule(nn.Module):
         """
         if not hasattr(self.fusion, "task_weights"):
             raise ValueError(f"only the fusions {FUSIONS_WITH_WEIGHTS} weight the tasks.")
-        _refuse_nothing(present)
+        _check_each_has_a_task(present)
         return self.fusion.task_weights(self.embed(X, present), present)
 
     def _withhold(self, present: Tensor) -> Tensor:
@@ -200,7 +200,7 @@ def _embed_alone(encoder: nn.Module, X: Tensor) -> Tensor:
     try:
         return encoder(X)
     except ValueError as error:
-        if not lone_sample(error):
+        if not is_batch_too_small(error):
             raise
         raise ValueError(
             "A batch holds a single recording of a task, and the backbone's batch normalisation "
@@ -220,7 +220,7 @@ def _image_encoder(backbone: Backbone, embedding_dim: int) -> nn.Module:
     return nn.Sequential(backbone, nn.Linear(backbone.out_features, embedding_dim))
 
 
-def _refuse_nothing(present: Tensor) -> None:
+def _check_each_has_a_task(present: Tensor) -> None:
     empty = ~present.any(dim=1)
     if empty.any():
         rows = empty.nonzero().flatten().tolist()
