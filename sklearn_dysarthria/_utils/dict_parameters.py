@@ -1,4 +1,4 @@
-"""Parameters that are dictionaries, reachable by name like any other."""
+"""Parameters that are dictionaries, whose entries can be set by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator
 
 
 class DictParameters(BaseEstimator):
-    """Let ``get_params`` and ``set_params`` reach into parameters that are dictionaries.
+    """Base whose ``get_params`` and ``set_params`` include the entries of dictionaries.
 
     scikit-learn does so for lists of named estimators only.  A subclass lists its dictionaries in
     ``_dict_parameters``; entry ``phonation`` of ``task_estimators`` is then called
