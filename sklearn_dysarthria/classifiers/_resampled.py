@@ -23,7 +23,7 @@ def _class_with_fit(estimator: Any) -> type:
 
 def _can_repeat_by_position(sampler: Any, estimator: Any, X: Any) -> bool:
     """Return whether images need not be copied: our sampler looks at labels alone."""
-    from sklearn_dysarthria.preprocessing._sampling import RecordingOverSampler  # slow to import
+    from sklearn_dysarthria.preprocessing import RecordingOverSampler  # imbalanced-learn: slow
 
     return (
         type(sampler) is RecordingOverSampler

@@ -15,8 +15,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dysarthria._utils.decisions import Decision, MostProbable, common_decision, winners
-from sklearn_dysarthria._utils.dict_parameters import DictParameters
-from sklearn_dysarthria._utils.estimators import forget_fit
+from sklearn_dysarthria._utils.estimators import DictParameters, forget_fit
 from sklearn_dysarthria._utils.tasks import tasks_in_order
 from sklearn_dysarthria.patients._class_scores import score_method
 from sklearn_dysarthria.patients._leaks import TrainingPatients
