@@ -301,6 +301,9 @@ class TorchClassifier(ClassifierMixin, TakesParameterObjects):
             callbacks.append(("lr_schedule", schedule))
         if early_stopping is not None:
             callbacks.append(("early_stopping", early_stopping.callback(self.callbacks)))
+        clipping = self._object("optimizer").callback()
+        if clipping is not None:
+            callbacks.append(("clip_norm", clipping))
         if self.verbose:
             callbacks.append(("progress", EpochProgress(type(self).__name__)))
         # Copies: a fit must not leave its traces in the caller's objects.

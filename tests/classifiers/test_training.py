@@ -11,14 +11,18 @@ import tqdm.auto
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
 from skorch import callbacks
 
 from sklearn_dysarthria import (
     SGD,
+    Adam,
+    AdamW,
     ConvNeXtSeverityClassifier,
     EarlyStopping,
     HyperHead,
     HyperLinearClassifier,
+    RMSprop,
     nn,
 )
 from sklearn_dysarthria.classifiers import _base
@@ -146,6 +150,66 @@ def test_optimisers_get_their_arguments(convnext, make_images, name, kind):
     assert (group["lr"], group["weight_decay"]) == (0.003, 0.02)
     assert group.get("momentum") == {"sgd": 0.7, "rmsprop": 0}.get(name)
     assert group.get("fused", False) == (name != "rmsprop")
+
+
+class Norms(callbacks.Callback):
+    """Note the norm of all gradients before every step, after whatever the classifier does."""
+
+    def initialize(self):
+        self.norms_ = []
+        return self
+
+    def on_grad_computed(self, net, **kwargs):
+        gradients = [w.grad.ravel() for w in net.module_.parameters() if w.grad is not None]
+        self.norms_.append(float(torch.cat(gradients).norm()))
+
+
+def norms_of(model):
+    return np.array(dict(model.net_.callbacks_)["Norms"].norms_)
+
+
+@pytest.mark.parametrize("optimizer", [SGD(), Adam(), AdamW(), RMSprop()])
+def test_clipping_limits_the_norm_of_all_gradients(table, optimizer):
+    X, y = table
+    model = small(optimizer=optimizer, callbacks=[Norms()], batch_size=10)
+    free = clone(model).fit(X, y)
+    largest = norms_of(free).max()
+    assert norms_of(free).min() < 0.9 * largest
+    limit = float(np.median(norms_of(free)))
+    clipped = clone(model).set_params(optimizer__clip_norm=limit).fit(X, y)
+    norms = norms_of(clipped)
+    assert (norms <= limit * (1 + 1e-6)).all()
+    assert np.isclose(norms, limit, rtol=1e-4).any()  # some were cut down to it
+    assert np.abs(clipped.predict_proba(X) - free.predict_proba(X)).max() > 0
+    # A limit that nothing reaches changes nothing, nor does none.
+    loose = clone(model).set_params(optimizer__clip_norm=100 * largest).fit(X, y)
+    assert_array_equal(loose.predict_proba(X), free.predict_proba(X))
+
+
+def test_a_clipped_step_of_gradient_descent_is_as_long_as_the_rate_allows(table):
+    X, y = table
+    start = small(optimizer=SGD(momentum=0), lr=1e-12, max_epochs=1, batch_size=40).fit(X, y)
+    model = small(optimizer=SGD(momentum=0, clip_norm=0.01), lr=3.0, max_epochs=1, batch_size=40)
+    before, after = (
+        torch.cat([w.detach().ravel() for w in fitted.net_.module_.parameters()])
+        for fitted in (start, model.fit(X, y))
+    )
+    assert float((after - before).norm()) == pytest.approx(3.0 * 0.01, rel=1e-4)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, "1"])
+def test_impossible_limits_of_gradients(table, wrong):
+    with pytest.raises(ValueError, match="The 'clip_norm' parameter of Adam must be a float"):
+        small(optimizer=Adam(clip_norm=wrong)).fit(*table)
+
+
+def test_limits_of_gradients_in_a_grid(table):
+    X, y = table
+    model = small(optimizer=SGD(), max_epochs=2, lr=0.1)
+    grid = {"optimizer__clip_norm": [None, 1e-3]}
+    search = GridSearchCV(model, grid, cv=2, scoring="neg_log_loss", error_score="raise")
+    scores = search.fit(X, y).cv_results_["mean_test_score"]
+    assert scores[0] > scores[1]  # with so small a limit nothing is learned
 
 
 def test_frozen_stages_keep_their_weights(case, make_images, monkeypatch):
