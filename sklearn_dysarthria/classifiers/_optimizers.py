@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -30,16 +29,6 @@ class Optimizer(ParameterObject):
 
     def __init__(self, *, clip_norm=None):
         self.clip_norm = clip_norm
-
-    @classmethod
-    def named(cls) -> Mapping[str, Callable[[], ParameterObject]]:
-        """Return the optimisers by name."""
-        return {"adam": Adam, "adamw": AdamW, "sgd": SGD, "rmsprop": RMSprop}
-
-    @classmethod
-    def example(cls) -> ParameterObject:
-        """Return an optimiser that has parameters."""
-        return SGD()
 
     def own_arguments(self) -> dict[str, Any]:
         """Return the arguments that only this class of ``torch.optim`` takes."""
@@ -172,3 +161,6 @@ class RMSprop(Optimizer):
 
     torch_name = "RMSprop"
     has_fused_form = False
+
+
+Optimizer.named = {"adam": Adam, "adamw": AdamW, "sgd": SGD, "rmsprop": RMSprop}
