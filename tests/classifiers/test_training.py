@@ -25,36 +25,6 @@ from sklearn_dysarthria import (
     RMSprop,
     nn,
 )
-from sklearn_dysarthria.classifiers import _base
-from sklearn_dysarthria.classifiers._net import TrainingNet
-
-
-@pytest.fixture
-def seen(monkeypatch):
-    made = []
-
-    class Spy(_base.Rows):
-        def __init__(self, arrays, labels, indices):
-            made.append(np.asarray(indices))
-            super().__init__(arrays, labels, indices)
-
-    monkeypatch.setattr(_base, "Rows", Spy)
-    return made
-
-
-@pytest.fixture
-def batches(monkeypatch):
-    """Training batches as the network gets them."""
-    taken = []
-    original = TrainingNet.infer
-
-    def infer(self, x, **params):
-        if self.module_.training:
-            taken.append(x["X"].clone())
-        return original(self, x, **params)
-
-    monkeypatch.setattr(TrainingNet, "infer", infer)
-    return taken
 
 
 def criterion(model):
@@ -92,14 +62,14 @@ def test_weights_by_label(convnext, make_images):
         model.set_params(class_weight={"dead": 4, "mild": 1}).fit(X, y)
 
 
-def test_oversampling_repeats_rows_without_copies(convnext, make_images, seen, batches):
+def test_oversampling_repeats_rows_without_copies(convnext, make_images, watch):
     X, _ = make_images(9)
     y = np.repeat([1, 2, 3], 3)
-    convnext.model(oversample={1: 4, 3: 2}, augment__spec=0).fit(X, y)
-    (train,) = seen
-    assert_array_equal(np.bincount(train), np.repeat([4, 1, 2], 3))
-    assert sum(map(len, batches)) == 2 * 21
-    epoch = torch.cat(batches[: len(batches) // 2]).numpy()
+    convnext.model(oversample={1: 4, 3: 2}, augment__spec=0, callbacks=[watch]).fit(X, y)
+    assert_array_equal(np.bincount(watch.rows("train")), np.repeat([4, 1, 2], 3))
+    assert sum(watch.sizes) == 2 * 21
+    epoch = torch.cat([inputs["X"] for inputs, _ in watch.batches[: len(watch.batches) // 2]])
+    epoch = epoch.numpy()
     times = [(epoch == image).all(axis=(1, 2, 3)).sum() for image in X]
     assert_array_equal(times, np.repeat([4, 1, 2], 3))
 
@@ -212,23 +182,20 @@ def test_limits_of_gradients_in_a_grid(table):
     assert scores[0] > scores[1]  # with so small a limit nothing is learned
 
 
-def test_frozen_stages_keep_their_weights(case, make_images, monkeypatch):
+def test_frozen_stages_keep_their_weights(case, make_images):
     X, y = make_images(8)
     start = {}
-    monkeypatch.setattr(
-        TrainingNet,
-        "on_train_begin",
-        lambda net, *args, **kw: start.update(
-            {name: t.clone() for name, t in net.module_.state_dict().items()}
-        ),
-    )
+
+    class Start(callbacks.Callback):
+        def on_train_begin(self, net, **kwargs):
+            start.update({name: t.clone() for name, t in net.module_.state_dict().items()})
 
     arguments = {"weight_decay": 0.1, "max_epochs": 1}  # frozen weights must not even be decayed
     if case.estimator is ConvNeXtSeverityClassifier:
         arguments["stochastic_depth"] = 0.0
 
     def changed(freeze):
-        model = case.model(backbone__freeze=freeze, **arguments)
+        model = case.model(backbone__freeze=freeze, callbacks=[Start()], **arguments)
         end = model.fit(case.wrap(X), y).net_.module_.state_dict()
         return {n for n in end if not torch.equal(end[n], start[n])}, set(end)
 
@@ -339,19 +306,18 @@ def test_a_callback_may_stop_the_training(table):
 
 
 @pytest.mark.parametrize("early_stopping", [None, EarlyStopping()])
-def test_an_interrupt_is_passed_on_and_leaves_no_model(table, monkeypatch, early_stopping):
+def test_an_interrupt_is_passed_on_and_leaves_no_model(table, early_stopping):
     X, y = table
     model = small(early_stopping=early_stopping, verbose=1).fit(X, y, groups=np.arange(40))
     steps = []
-    original = TrainingNet.train_step
 
-    def train_step(self, batch, **params):
-        steps.append(1)
-        if len(steps) == 2:
-            raise KeyboardInterrupt
-        return original(self, batch, **params)
+    class Interrupt(callbacks.Callback):
+        def on_grad_computed(self, net, **kwargs):
+            steps.append(1)
+            if len(steps) == 2:
+                raise KeyboardInterrupt
 
-    monkeypatch.setattr(TrainingNet, "train_step", train_step)
+    model.set_params(callbacks=[Interrupt()])
     state = torch.get_rng_state()
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, y, groups=np.arange(40))
