@@ -30,7 +30,6 @@ from sklearn_dysarthria import (
     StratifiedPatientKFold,
     patient_scorer,
 )
-from sklearn_dysarthria.classifiers import _base
 
 HEAD = HyperHead(context_dim=2, hidden_dim=2, n_contexts=1)
 TINY = {"max_epochs": 1, "head": HEAD, "random_state": 0}

@@ -66,7 +66,8 @@ def test_later_assignments_win_however_they_are_spelled(tmp_path):
 
 
 def test_none_where_none_is_allowed():
-    assert model_of("model.params.classify.weights=none").estimator[-1].backbone.weights is None
+    model = model_of("model.params.classify.backbone.weights=none")
+    assert model.estimator[-1].backbone.weights is None
     assert model_of("model.params.images.fmax='None'").estimator[0].fmax is None
     with pytest.raises(StudyError, match=r"model\.params\.images\.n_mels"):
         model_of("model.params.images.n_mels=none")
