@@ -237,11 +237,30 @@ def test_arguments_of_every_corpus(name):
         ({"name": "synthetic", "n_patient": 3}, "Did you mean 'n_patients'"),
         ({"name": "synthetic", "n_patients": "3"}, "corpus.n_patients must be an integer"),
         ({"name": "a.csv", "traget": "x"}, r"\[corpus\]. Did you mean 'target'"),
+        ({"name": "a.csv", "target": 3}, 'corpus.target must be text or "none", not 3'),
+        (
+            {"name": "synthetic", "duration": "x"},
+            "corpus.duration must be a number or a list of numbers, not 'x'",
+        ),
+        ({"name": "synthetic", "duration": [1]}, "must be a number or a list of numbers"),
+        ({"name": "synthetic", "tasks": [1]}, r"corpus.tasks must be text or a list of text, not"),
+        ({"name": "synthetic", "n_patients": True}, "must be an integer, not True"),
+        ({"name": "synthetic", "n_patients": 4.0}, "must be an integer, not 4.0"),
+        ({"name": "minsk2020", "download_if_missing": 1}, "must be true or false, not 1"),
     ],
 )
 def test_wrong_corpora(corpus, message):
     with pytest.raises(StudyError, match=message):
         corpus_arguments(corpus)
+
+
+def test_values_of_corpora_are_those_of_toml():
+    corpus = {"name": "synthetic", "duration": [1, 2.5], "weights": "none", "tasks": ["rhythmPA"]}
+    arguments = corpus_arguments(corpus)
+    assert tuple(arguments["duration"]) == (1, 2.5)
+    assert arguments["weights"] is None
+    assert arguments["tasks"] == ["rhythmPA"]
+    assert corpus_arguments({"name": "synthetic", "duration": 2})["duration"] == 2
 
 
 def test_synthetic_corpus_is_the_same_every_time():
