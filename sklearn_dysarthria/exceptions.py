@@ -190,7 +190,7 @@ class BandwidthWarning(UserWarning):
 
 
 class LabelLeakWarning(UserWarning):
-    """A column that was asked for tells the label, or nearly so."""
+    """A column that was asked for gives the label away, or nearly so."""
 
 
 class SmallClassWarning(UserWarning):

@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_dysarthria import (
+    Backbone,
     HierarchicalClassifier,
     HyperAlexNetClassifier,
     PatientVotingClassifier,
@@ -34,8 +35,7 @@ NEEDLESS += [
     "sklearn_dysarthria.report._compare",
 ]
 SMALL = {
-    "backbone": "convnext_femto",
-    "weights": None,
+    "backbone": Backbone("convnext_femto", weights=None),
     "embedding_dim": 8,
     "max_epochs": 1,
     "device": "cpu",

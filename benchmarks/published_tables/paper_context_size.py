@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 from models import hyper_alexnet
 from tables import BINARY, Row, load, options, run
 
+from sklearn_dysarthria import HyperHead
 from sklearn_dysarthria.nn import HyperAlexNetModule, count_parameters
 
 SIZES = (32, 64, 128, 256)
@@ -22,7 +23,9 @@ def main() -> None:
     names = {size: f"context of {size}" for size in SIZES}
     published = {128: "82.66 %"}
     rows = {
-        names[size]: Row(hyper_alexnet(args, context_dim=size), published.get(size, "not given"))
+        names[size]: Row(
+            hyper_alexnet(args, head=HyperHead(context_dim=size)), published.get(size, "not given")
+        )
         for size in SIZES
     }
     figures = run(

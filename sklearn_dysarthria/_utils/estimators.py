@@ -1,4 +1,4 @@
-"""What every estimator that takes a table of recordings shares."""
+"""Base classes of the estimators that take a table of recordings."""
 
 from __future__ import annotations
 

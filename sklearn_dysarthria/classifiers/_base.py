@@ -22,6 +22,7 @@ from skorch.helper import predefined_split
 
 from sklearn_dysarthria._utils.decisions import Decision
 from sklearn_dysarthria._utils.estimators import forget_fit
+from sklearn_dysarthria._utils.failed_rows import failed_rows
 from sklearn_dysarthria._utils.repeated_rows import RepeatedRows
 from sklearn_dysarthria.classifiers._augment import Augment
 from sklearn_dysarthria.classifiers._backbones import Backbone
@@ -30,7 +31,6 @@ from sklearn_dysarthria.classifiers._early_stopping import EarlyStopping
 from sklearn_dysarthria.classifiers._failed_rows import (
     check_no_overflow,
     check_none_failed,
-    failed_rows,
     warn_left_out,
     with_nan_rows,
 )
@@ -90,7 +90,7 @@ class TorchClassifier(ClassifierMixin, TakesParameterObjects):
         "lr": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "lr_schedule": [StrOptions(set(Schedule.named())), Schedule, None],
-        "early_stopping": [EarlyStopping, None],
+        "early_stopping": [StrOptions(set(EarlyStopping.named())), EarlyStopping, None],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "callbacks": [list, tuple, None],
@@ -218,9 +218,10 @@ class TorchClassifier(ClassifierMixin, TakesParameterObjects):
         early_stopping = self._object("early_stopping")
         if early_stopping is None:
             return usable, None
-        groups = groups if groups is None else groups[usable]
-        train, valid = early_stopping.hold_out(codes[usable], groups, seed)
-        self.validation_patients_ = pd.unique(groups[valid])
+        patients = None if groups is None else groups[usable]
+        train, valid = early_stopping.hold_out(codes[usable], patients, seed)
+        assert patients is not None  # or there would have been an error
+        self.validation_patients_ = pd.unique(patients[valid])
         return usable[train], usable[valid]
 
     def _repeat(self, train: np.ndarray, codes: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -19,9 +20,10 @@ from sklearn_dysarthria.recordings import one_label_per_patient
 class EarlyStopping(ParameterObject):
     """Stop when the loss on held-out training patients no longer falls, and keep the best weights.
 
-    Parameter object of the classifiers, ``early_stopping=EarlyStopping(patience=10)``.  The
-    patients are taken out of the training set, so that ``fit`` needs `groups`;
-    :class:`~sklearn_dysarthria.PatientVotingClassifier` passes them by itself.
+    Parameter object of the classifiers, ``early_stopping=EarlyStopping(patience=10)``;
+    ``"valid_loss"`` is ``EarlyStopping()``.  The patients are taken out of the training set, so
+    that ``fit`` needs `groups`; :class:`~sklearn_dysarthria.PatientVotingClassifier` passes them
+    by itself.
 
     Parameters
     ----------
@@ -48,6 +50,11 @@ class EarlyStopping(ParameterObject):
     def __init__(self, *, patience=5, validation_fraction=0.2):
         self.patience = patience
         self.validation_fraction = validation_fraction
+
+    @classmethod
+    def named(cls) -> Mapping[str, Callable[[], ParameterObject]]:
+        """Return early stopping by the name of what it looks at."""
+        return {"valid_loss": cls}
 
     def hold_out(
         self, labels: np.ndarray, patients: np.ndarray | None, seed: int

@@ -13,15 +13,15 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dysarthria._utils.estimators import forget_fit
-from sklearn_dysarthria._utils.store import open_store
+from sklearn_dysarthria._utils.failed_rows import failed_rows
 from sklearn_dysarthria.classifiers._backbones import Backbone
-from sklearn_dysarthria.classifiers._failed_rows import failed_rows
 from sklearn_dysarthria.classifiers._frozen import FrozenFeatures
 from sklearn_dysarthria.classifiers._generators import torch_seed
 from sklearn_dysarthria.classifiers._images import check_images
 from sklearn_dysarthria.classifiers._net import resolve_device
 from sklearn_dysarthria.classifiers._parameter_objects import TakesParameterObjects
 from sklearn_dysarthria.nn import build_backbone
+from sklearn_dysarthria.recordings import open_store
 
 
 class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TakesParameterObjects):
@@ -34,7 +34,7 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Take
         which says where the weights come from and how many stages are kept.  Random weights are
         drawn by `random_state`.  All of it is frozen, whatever its `freeze` says.
     batch_size : int, default=32
-        Images per forward pass through convolutions; layers without any take at least 64.
+        Images per forward pass.
     device : str, default="auto"
         Torch device; ``"auto"`` takes the GPU where there is one.
     cache : str, path, RecordingCache, joblib.Memory or None, default=None
@@ -148,12 +148,12 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Take
         device = resolve_device(self.device)
         # A copy on the GPU: transform changes nothing, and pickles load where there is none.
         network = self.backbone_ if device == "cpu" else deepcopy(self.backbone_).to(device)
-        part = FrozenFeatures(
+        features = FrozenFeatures(
             network, device, store=open_store(self.cache), batch_size=self.batch_size
         )
         out = np.full((len(images), self._n_features_out), np.nan, dtype=np.float32)
         if len(usable):
-            out[usable] = part(images, usable, self.verbose)
+            out[usable] = features(images, usable, self.verbose)
         return out
 
     @property

@@ -6,48 +6,16 @@ import warnings
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from scipy.sparse import issparse
 from sklearn.base import _fit_context, clone
 from sklearn.utils import _safe_indexing, check_consistent_length
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from sklearn_dysarthria._utils.estimators import forget_fit
-from sklearn_dysarthria._utils.memory_maps import chunks
+from sklearn_dysarthria._utils.failed_rows import failed_rows
 from sklearn_dysarthria._utils.routing import groups_for_fit
 from sklearn_dysarthria.classifiers._wrapper import DelegatingClassifier
 from sklearn_dysarthria.exceptions import RecordingWarning
-
-
-def failed_rows(X: Any) -> np.ndarray:
-    """Return which rows hold nothing but NaN, which is how transformers mark a failed recording.
-
-    Parameters
-    ----------
-    X : array-like of shape (n_samples, ...)
-        Features, images, or a structured array of both.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,), dtype bool
-        True where the row is wholly NaN; for a structured array, where any of its fields is.
-    """
-    if issparse(X):
-        return np.zeros(X.shape[0], dtype=bool)  # a row of NaN is not sparse
-    X = np.asarray(X)
-    if X.dtype.names:
-        return np.any([failed_rows(X[name]) for name in X.dtype.names], axis=0)
-    failed = np.zeros(_num_samples(X), dtype=bool)
-    if X.dtype.kind not in "fO" or not X.size:
-        return failed
-    # The first value already rules most rows out, so that images are not scanned whole, nor
-    # copied to be flattened.
-    firsts = X[(slice(None), *(0,) * (X.ndim - 1))]
-    for part in chunks(X):
-        for row in part.start + np.flatnonzero(pd.isna(firsts[part])):
-            failed[row] = np.all(pd.isna(X[row]))
-    return failed
 
 
 def warn_left_out(failed: np.ndarray, stacklevel: int) -> None:

@@ -19,9 +19,9 @@ import torch
 from torch import nn
 
 from sklearn_dysarthria._utils.progress import progress_bar
-from sklearn_dysarthria._utils.store import ArrayStore, entry_key, open_store
 from sklearn_dysarthria.classifiers._net import Rows, TrainingNet, resolve_autocast
 from sklearn_dysarthria.nn import Backbone
+from sklearn_dysarthria.recordings import ArrayStore, entry_key, open_store
 
 RECIPE = 2
 """To be raised whenever the same weights make something else of the same image."""

@@ -9,8 +9,8 @@ import torch
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
+from sklearn_dysarthria._utils.failed_rows import failed_rows
 from sklearn_dysarthria.classifiers._base import Arrays, TorchClassifier
-from sklearn_dysarthria.classifiers._failed_rows import failed_rows
 from sklearn_dysarthria.classifiers._heads import check_noise_only
 from sklearn_dysarthria.classifiers._hyper_alexnet import context_spread, draws_contexts
 from sklearn_dysarthria.classifiers._shared_parameters import document_shared_parameters

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_dysarthria._utils.memory_maps import chunks
+from sklearn_dysarthria._utils.failed_rows import partly_invalid_rows
 from sklearn_dysarthria.classifiers._base import Arrays, TorchClassifier
-from sklearn_dysarthria.classifiers._failed_rows import failed_rows
 from sklearn_dysarthria.classifiers._frozen import SkipFrozen
 from sklearn_dysarthria.classifiers._net import Rows
 
@@ -103,15 +102,9 @@ def _finite_or_failed(array: np.ndarray, name: str) -> np.ndarray:
     """Return float32 rows that are finite throughout or NaN throughout; anything else raises."""
     with np.errstate(over="ignore", invalid="ignore"):
         array = np.asarray(array, dtype=np.float32)
-        # The sum of a row is finite exactly if the row is (float64 cannot overflow here), which
-        # avoids a boolean copy of all the images.
-        axes = tuple(range(1, array.ndim))
-        sums = np.concatenate(
-            [array[part].sum(axis=axes, dtype=np.float64) for part in chunks(array)]
-        )
-    spoilt = ~np.isfinite(sums) & ~failed_rows(array)
-    if spoilt.any():
+    invalid = partly_invalid_rows(array)
+    if invalid.any():
         raise ValueError(
-            f"{name} contains NaN or infinity inside rows {np.flatnonzero(spoilt).tolist()}."
+            f"{name} contains NaN or infinity inside rows {np.flatnonzero(invalid).tolist()}."
         )
     return array

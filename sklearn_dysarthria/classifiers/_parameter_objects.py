@@ -71,6 +71,12 @@ class ParameterObject(BaseEstimator):
         """Return an object of the kind, for messages."""
         return cls()
 
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.get_params() == other.get_params()
+
+    def __hash__(self) -> int:
+        return hash(type(self))  # parameters may change
+
     def check(self) -> None:
         """Raise ValueError for a value that is not allowed, or values that contradict each other.
 
@@ -137,7 +143,7 @@ class TakesParameterObjects(BaseEstimator):
         """Set parameters; ``augment__rotation`` sets one of the object ``augment``.
 
         Objects are copied before something in them is set, so that other estimators with the
-        same object do not change.
+        same object do not change.  A name that is given in the same call becomes its object.
 
         Parameters
         ----------
@@ -158,9 +164,11 @@ class TakesParameterObjects(BaseEstimator):
         for name in params:
             parameter, _, inside = name.partition("__")
             kind = self._parameter_objects.get(parameter)
-            if not inside or kind is None or not hasattr(self, parameter):
+            if not inside or kind is None or parameter not in self._get_param_names():
                 continue
             value = params.get(parameter, getattr(self, parameter))
+            if parameter in params:  # a name, and what is to be other than its defaults
+                value = resolve(value, kind, parameter)
             if not isinstance(value, ParameterObject):
                 first = kind.example()
                 if isinstance(value, str):

@@ -27,8 +27,7 @@ from sklearn_dysarthria._utils.routing import groups_for_fit
 from sklearn_dysarthria.classifiers._failed_rows import check_none_failed
 from sklearn_dysarthria.classifiers._labels import check_labels
 from sklearn_dysarthria.classifiers._wrapper import ClassifierWrapper, parts_have
-from sklearn_dysarthria.recordings import noted_failures
-from sklearn_dysarthria.recordings._map import _note_failures
+from sklearn_dysarthria.recordings import note_failures, noted_failures
 
 
 class SeedEnsembleClassifier(ClassifierWrapper):
@@ -134,7 +133,7 @@ class SeedEnsembleClassifier(ClassifierWrapper):
             delayed(_fit_member)(member, X, y, groups) for member in members
         )
         for _, failed in fitted:
-            _note_failures(failed)
+            note_failures(failed)
         self._check_soft_vote(fitted[0][0])
         self.estimators_ = [member for member, _ in fitted]
         self._take_attributes(self.estimators_[0], ("classes_",))

@@ -57,9 +57,10 @@ SHARED_PARAMETERS: dict[str, tuple[str, str]] = {
         "begin with a warm-up.",
     ),
     "early_stopping": (
-        "EarlyStopping or None",
+        '"valid_loss", EarlyStopping or None',
         "Hold out some of the training patients and stop when their loss no longer falls, see\n"
-        ":class:`~sklearn_dysarthria.EarlyStopping`.  Needs `groups`.",
+        ':class:`~sklearn_dysarthria.EarlyStopping`; ``"valid_loss"`` is one with its defaults.\n'
+        "Needs `groups`.",
     ),
     "max_epochs": ("int", "Passes over the training data."),
     "batch_size": (

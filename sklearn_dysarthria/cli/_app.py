@@ -24,7 +24,7 @@ Examples:
   sklearn-dysarthria predict study.model recordings/
 
 Results go to standard output, progress and warnings to standard error.  Exit codes: 0 all went
-well, 1 something that you can mend (said in one sentence), 2 wrong use of a command, 130
+well, 1 something that you can correct (one sentence says what), 2 wrong use of a command, 130
 interrupted.
 """
 
@@ -65,12 +65,12 @@ app.command(help=_compare.HELP)(_compare.compare)
 
 
 def _one_line(message: Any, *_: Any, **__: Any) -> str:
-    """Show a warning to somebody who does not care which line of code it comes from."""
+    """Format a warning without the line of code that it comes from."""
     return f"Warning: {' '.join(str(message).split())}\n"
 
 
 def main() -> None:
-    """Run the program; what a user can mend ends in one sentence, not in a traceback."""
+    """Run the program; what a user can correct ends in one sentence, not in a traceback."""
     warnings.formatwarning = _one_line
     try:
         app()

@@ -21,7 +21,6 @@ from sklearn_dysarthria.cli._study import (
 from sklearn_dysarthria.exceptions import MissingFileError, RecordingError
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
 CORPORA = {
@@ -41,22 +40,9 @@ _OURS = {"path", "return_X_y", "as_frame", "verbose"}
 
 
 def loader_of(corpus: Mapping[str, Any]) -> str:
-    """Return the name of the function that loads a corpus.
+    """Return the name of the function in :mod:`sklearn_dysarthria.datasets` that loads a corpus.
 
-    Parameters
-    ----------
-    corpus : mapping
-        Table ``[corpus]``.
-
-    Returns
-    -------
-    str
-        A function of :mod:`sklearn_dysarthria.datasets`.
-
-    Raises
-    ------
-    StudyError
-        No corpus is named, or the name is unknown.
+    Raises a StudyError if table ``[corpus]`` names no corpus, or an unknown one.
     """
     name = corpus.get("name")
     misspelled = difflib.get_close_matches("name", corpus, n=1) if name is None else []
@@ -76,28 +62,13 @@ def loader_of(corpus: Mapping[str, Any]) -> str:
 
 
 def corpus_arguments(corpus: Mapping[str, Any]) -> dict[str, Any]:
-    """Check table ``[corpus]`` against the parameters of its loader, without importing that.
+    """Return table ``[corpus]`` as arguments for its loader, which is not imported.
 
-    Parameters
-    ----------
-    corpus : mapping
-        Table ``[corpus]``.
-
-    Returns
-    -------
-    dict
-        Arguments for the loader.
-
-    Raises
-    ------
-    StudyError
-        An argument is unknown, of another type, or missing.
+    Raises a StudyError if an argument is unknown or of another type.
     """
     parameters = parameters_of(loader_of(corpus))
     fields: dict[str, Any] = {
-        name: (annotation, ... if required else None)
-        for name, (annotation, required) in parameters.items()
-        if name not in _OURS
+        name: (annotation, None) for name, annotation in parameters.items() if name not in _OURS
     }
     table = create_model("Corpus", __base__=Table, name=(str, ...), **fields)
     is_table = is_table_file(corpus["name"])
@@ -110,20 +81,7 @@ def corpus_arguments(corpus: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_corpus(corpus: Mapping[str, Any]) -> None:
-    """Check table ``[corpus]`` before anything is imported.
-
-    Parameters
-    ----------
-    corpus : mapping
-        Table ``[corpus]``.
-
-    Raises
-    ------
-    StudyError
-        See `corpus_arguments`.
-    MissingFileError
-        There is no such table file.
-    """
+    """Check table ``[corpus]``, and that its table file exists, before anything is imported."""
     corpus_arguments(corpus)
     if is_table_file(corpus["name"]) and not os.path.exists(corpus["name"]):
         raise MissingFileError("there is no such table.", path=corpus["name"], remedy="")
@@ -131,27 +89,10 @@ def check_corpus(corpus: Mapping[str, Any]) -> None:
 
 def load_corpus(
     corpus: Mapping[str, Any], *, verbose: int = 0, need_labels: bool = True
-) -> tuple[pd.DataFrame, np.ndarray | None]:
-    """Load the recordings and their labels.
+) -> tuple[pd.DataFrame, Any]:
+    """Load the recordings and their labels, both numbered from 0.
 
-    Parameters
-    ----------
-    corpus : mapping
-        Table ``[corpus]``.
-    verbose : int, default=0
-        1 shows progress.
-    need_labels : bool, default=True
-        Raise an error if the corpus has no labels.
-
-    Returns
-    -------
-    X, y : DataFrame, ndarray of shape (n_recordings,) or None
-        Recordings and labels, numbered from 0; None if there are no labels.
-
-    Raises
-    ------
-    ValueError
-        The corpus has no labels, or what the loader says.
+    Labels are None where there are none, which with `need_labels` is a ValueError.
     """
     import numpy as np
 
@@ -192,17 +133,7 @@ def _load_table(
 def with_remedy(error: RecordingError, remedy: str) -> RecordingError:
     r"""Return an error of ``load_recordings`` with the remedy that a command has.
 
-    Parameters
-    ----------
-    error : RecordingError
-        Says that a role of the table can be None.
-    remedy : str
-        What to say instead; ``\1`` is the role.
-
-    Returns
-    -------
-    RecordingError
-        Of the same class.
+    It replaces "(role=None does without)"; ``\1`` in it is the role.
     """
     problem = re.sub(r"\((\w+)=None does without\)", remedy, error.problem)
     return type(error)(problem, row=error.row, path=error.path, remedy=error.remedy)
@@ -215,21 +146,9 @@ def corpus_on_one_line(corpus: Mapping[str, Any]) -> str:
 
 
 def check_folds(X: Any, y: Any, n_splits: int, option: str = "") -> None:
-    """Check that some class has a patient for each fold.
+    """Raise a ValueError if there are more folds than any class has patients.
 
-    Parameters
-    ----------
-    X, y : table of recordings, array-like of shape (n_recordings,)
-        The corpus.
-    n_splits : int
-        Folds.
-    option : str, default=""
-        Option of the command that says how many, beside the study.
-
-    Raises
-    ------
-    ValueError
-        In one sentence that says how many there may be.
+    `option` is that of the command which sets the number, beside the study.
     """
     from sklearn_dysarthria.recordings import one_label_per_patient, patient_ids
 
@@ -243,19 +162,9 @@ def check_folds(X: Any, y: Any, n_splits: int, option: str = "") -> None:
 
 
 def label_like(spelled: Any, y: Any) -> Any:
-    """Return the label that the user spelled, with the type that labels have.
+    """Return the label that the user spelled, with the type that labels in `y` have.
 
-    Parameters
-    ----------
-    spelled : object
-        As written; None for no label.
-    y : array-like
-        Labels.
-
-    Returns
-    -------
-    object
-        The label, or what was written if no label is spelled like that.
+    What is no label is returned as it was written, as None is.
     """
     import pandas as pd
 
@@ -277,26 +186,11 @@ def _is_spelled(label: Any, spelled: Any) -> bool:
 
 
 def positive_of(spelled: Any, y: Any, option: str = "") -> Any:
-    """Return the class that counts as ill, or say before any work why there is none.
+    """Return the class that counts as ill, one of the labels; None for more than two classes.
 
-    Parameters
-    ----------
-    spelled : object
-        ``evaluation.positive``.
-    y : array-like
-        Labels.
-    option : str, default=""
-        Option of the command that says which, beside the study.
-
-    Returns
-    -------
-    object
-        One of the labels; None for more than two classes.
-
-    Raises
-    ------
-    StudyError
-        It is no label, has to be given, or is not for so many classes.
+    Raises a StudyError, before any work, if ``evaluation.positive`` as it is `spelled` is no label,
+    is missing where it is needed, or is given for more classes.  `option` is that of the command
+    which sets it, beside the study.
     """
     import numpy as np
 

@@ -86,8 +86,8 @@ def pattern_to_regex(pattern: str) -> re.Pattern[str]:
     Parameters
     ----------
     pattern : str
-        With the field ``{patient}``, and ``{task}`` where the name tells it; ``*`` is anything
-        within a name.  Slashes speak of folders.  A known suffix at the end is of no importance
+        With the field ``{patient}``, and ``{task}`` if names hold it; ``*`` is anything within a
+        name.  Slashes speak of folders.  A known suffix at the end is of no importance
         here: names are compared without theirs.
 
     Returns

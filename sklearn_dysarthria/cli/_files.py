@@ -23,19 +23,10 @@ COMPARISON_FILES = (
 def check_outputs(
     outputs: Iterable[tuple[str, Path | None]], inputs: Iterable[tuple[str, Any]]
 ) -> None:
-    """Check that no output is one of the files that a command reads.
+    """Raise a usage error if an output is one of the files that a command reads.
 
-    Parameters
-    ----------
-    outputs : iterable of (str, Path or None)
-        The option that names a file, and the file.
-    inputs : iterable of (str, object)
-        What a file is, and its path; samples and names of files that do not exist are passed over.
-
-    Raises
-    ------
-    typer.BadParameter
-        Naming the option and the file, before anything is written.
+    An output is the option that names it, and its path; an input is what it is, and its path.
+    Inputs that are no files (samples, names) are passed over.
     """
     existing = [(option, path) for option, path in outputs if path is not None and path.exists()]
     for what, read in inputs if existing else ():
@@ -54,17 +45,10 @@ def files_in(folder: Path) -> list[tuple[str, Path]]:
 
 
 def inputs_of(study: Study) -> Iterator[tuple[str, Any]]:
-    """Yield the files that a study names: itself, the corpus table, and weights.
+    """Yield the files that a study names, as `check_outputs` takes them.
 
-    Parameters
-    ----------
-    study : Study
-        Of the command.
-
-    Yields
-    ------
-    (str, str)
-        What the file is, and its path.
+    They are itself, the table of the corpus, and any text among the model's parameters that names a
+    file, such as weights.
     """
     if study.source is not None:
         yield "the study", study.source
@@ -99,17 +83,9 @@ def cache_folder(chosen: str | None) -> Iterator[str]:
 
 @contextmanager
 def output_folder(folder: Path) -> Iterator[Path]:
-    """Make a folder, fail at once if it takes no files, and remove it if the work fails.
+    """Make a folder and its parents, and remove what was made if the work fails.
 
-    Parameters
-    ----------
-    folder : Path
-        Made with its parents where missing.
-
-    Yields
-    ------
-    Path
-        The folder.
+    A folder that takes no files is an error at once.
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
@@ -126,17 +102,10 @@ def output_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def output_file(path: Path) -> Iterator[Path]:
-    """Check the place of a file now, and let the file appear when the work is done.
+    """Yield where to write a file, of the same suffix, that appears under its name at the end.
 
-    Parameters
-    ----------
-    path : Path
-        Replaced if it exists; its folder is made.
-
-    Yields
-    ------
-    Path
-        Where to write meanwhile, of the same suffix.
+    The place is checked at once, and its folder made; an older file stays until the new one is
+    complete.
     """
     with output_folder(path.absolute().parent) as folder:
         handle, name = tempfile.mkstemp(dir=folder, suffix=path.suffix, prefix=f".{path.stem}-")

@@ -15,7 +15,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Strict
 
 import sklearn_dysarthria
-from sklearn_dysarthria.exceptions import MissingFileError
 
 
 class _Text:
@@ -45,19 +44,10 @@ _NAMES = {
 
 
 @functools.cache
-def parameters_of(name: str) -> dict[str, tuple[Any, bool]]:
-    """Return the parameters of a function, or of a class's ``__init__``.
+def parameters_of(name: str) -> dict[str, Any]:
+    """Return the parameters of a public function, or of a class's ``__init__``, of the package.
 
-    Parameters
-    ----------
-    name : str
-        Of a public function or class of the package that is defined at the top of its module.
-
-    Returns
-    -------
-    dict of str to (type, bool)
-        By name: its annotation as values of a TOML file have it, Any where there is none; and
-        whether it has to be given.
+    By name, each with its type as a TOML file has it; Any where there is no annotation.
     """
     definition = _definition_of(name)
     if isinstance(definition, ast.ClassDef):
@@ -67,28 +57,22 @@ def parameters_of(name: str) -> dict[str, tuple[Any, bool]]:
             if isinstance(part, ast.FunctionDef) and part.name == "__init__"
         )
     assert isinstance(definition, ast.FunctionDef)
-    signature = definition.args
-    positional = [*signature.posonlyargs, *signature.args]
-    n_required = len(positional) - len(signature.defaults)
-    given = [*((a, i < n_required) for i, a in enumerate(positional))]
-    given += [
-        (a, d is None) for a, d in zip(signature.kwonlyargs, signature.kw_defaults, strict=True)
-    ]
-    return {a.arg: (_type_of(a.annotation), required) for a, required in given if a.arg != "self"}
+    parts = definition.args
+    parameters = [*parts.posonlyargs, *parts.args, *parts.kwonlyargs]
+    return {part.arg: _type_of(part.annotation) for part in parameters if part.arg != "self"}
 
 
-def _definition_of(name: str) -> ast.stmt:
+def _definition_of(name: str) -> ast.FunctionDef | ast.ClassDef:
     pattern = re.compile(rf"^(?:def|class) {name}\b", re.MULTILINE)
-    for folder in sklearn_dysarthria.__path__:
-        for path in sorted(Path(folder).rglob("*.py")):
-            text = path.read_text(encoding="utf-8")
-            if pattern.search(text):
-                return next(
-                    part
-                    for part in ast.parse(text).body
-                    if isinstance(part, (ast.FunctionDef, ast.ClassDef)) and part.name == name
-                )
-    raise MissingFileError(f"the source of {name} is not installed.", remedy="Install it.")
+    for path in sorted(Path(sklearn_dysarthria.__file__).parent.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if pattern.search(text):
+            return next(
+                part
+                for part in ast.parse(text).body
+                if isinstance(part, (ast.FunctionDef, ast.ClassDef)) and part.name == name
+            )
+    raise ImportError(f"The source of {name} is not installed: install the package again.")
 
 
 def _type_of(annotation: ast.expr | None) -> Any:

@@ -72,12 +72,12 @@ def _number_of_workers(value: int | None) -> int | None:
 class Evaluation(Table):
     """Table ``[evaluation]``."""
 
-    n_splits: int = Field(5, ge=2)
-    n_repeats: int = Field(1, ge=1)
+    n_splits: Annotated[int, Field(ge=2)] = 5
+    n_repeats: Annotated[int, Field(ge=1)] = 1
     positive: str | int | float | bool | None = None
     confidence: Annotated[float, AfterValidator(_between_0_and_1)] = 0.95
-    n_resamples: int = Field(1000, ge=1)
-    random_state: int = Field(0, ge=0)
+    n_resamples: Annotated[int, Field(ge=1)] = 1000
+    random_state: Annotated[int, Field(ge=0)] = 0
     scoring: str | list[str] = []
 
 
@@ -114,21 +114,9 @@ def is_none(value: Any) -> bool:
 
 
 def did_you_mean(name: str, known: Iterable[str], *, listed: bool = True) -> str:
-    """Return the sentence that helps after an unknown name.
+    """Return the sentence, after a space, that helps after an unknown name; it may be empty.
 
-    Parameters
-    ----------
-    name : str
-        What was written.
-    known : iterable of str
-        What could have been.
-    listed : bool, default=True
-        List all known names if none is close.
-
-    Returns
-    -------
-    str
-        Begins with a space, or is empty.
+    With `listed` it lists all known names if none is close.
     """
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
@@ -138,28 +126,10 @@ def did_you_mean(name: str, known: Iterable[str], *, listed: bool = True) -> str
 
 
 def validated(table: type[Table], given: Mapping[str, Any], *where: str, title: str = "") -> Any:
-    """Check a table of a study.
+    """Return a table of a study, whose names, types and ranges are checked.
 
-    Parameters
-    ----------
-    table : type of Table
-        What it may hold.
-    given : mapping
-        What it holds.
-    *where : str
-        Names of the tables that it is in; none for the whole study.
-    title : str, default=""
-        What an error message adds to the name of the table.
-
-    Returns
-    -------
-    Table
-        Of the given type.
-
-    Raises
-    ------
-    StudyError
-        A key is unknown, or a value is of another type or out of its range.
+    `where` are the names of the tables that it is in, and of itself; none for the whole study.
+    `title` is what an error message adds to them.  Raises a StudyError that names the entry.
     """
     try:
         return table.model_validate(given)
@@ -187,8 +157,6 @@ def _sentence(
         what = f"key {name!r} in [{'.'.join(outer)}{title}]" if outer else f"table [{name}]"
         return f"Unknown {what}.{did_you_mean(name, owner.model_fields)}"
     dotted = ".".join([*outer, name])
-    if error["type"] == "missing":
-        return f"{dotted} must be given."
     wanted = _in_words(owner.model_json_schema()["properties"][name])
     if error["type"] == "greater_than_equal":
         wanted = f"{error['ctx']['ge']} or more"

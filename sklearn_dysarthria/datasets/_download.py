@@ -139,7 +139,7 @@ def download_files(
 ) -> None:
     """Download the files that are not in the folder yet.
 
-    Finished files are kept whatever happens to the others.  Several processes may do this at the
+    Finished files are kept even if others fail.  Several processes may do this at the
     same time: each writes to files of its own, and the last to finish one replaces it by the same
     content.
 

@@ -337,7 +337,8 @@ def _bad_paths(paths: pd.Series, folder: Path) -> list[str]:
             f"{_count(len(missing), 'file')} missing, with relative paths starting at "
             f"{str(folder)!r}{hint}: {_quoted(missing)}."
         )
-    repeated = dict.fromkeys(paths[paths.duplicated()])
+    # On Windows, two spellings in upper and lower case are the same file.
+    repeated = dict.fromkeys(paths[paths.map(os.path.normcase).duplicated()])
     if repeated:
         found.append(f"{_count(len(repeated), 'recording')} in several rows: {_quoted(repeated)}.")
     return found

@@ -356,7 +356,8 @@ def _list_recordings(
         workbook.parent,
     ]
     place = next((place for place in places if task_folders(place)), places[0])
-    absent = [name for name in tasks if name not in task_folders(place)]
+    present = task_folders(place)
+    absent = [name for name in tasks if name not in present]
     if absent:
         raise CorpusNotFoundError(
             f"The {subset} recordings of SAND's task {task} are not complete in '{place}': there "

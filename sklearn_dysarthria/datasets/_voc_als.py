@@ -225,7 +225,8 @@ def _find_corpus(
     workbook = _workbook(folder)
     if workbook is None:
         raise CorpusNotFoundError(f"There is no VOC-ALS.xlsx in '{folder}'. {remedy}")
-    absent = [task for task in tasks if task not in task_folders(folder)]
+    present = task_folders(folder)
+    absent = [task for task in tasks if task not in present]
     if absent:
         raise CorpusNotFoundError(
             f"VOC-ALS is not complete in '{folder}': there is no folder "

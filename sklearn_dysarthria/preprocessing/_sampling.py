@@ -1,4 +1,4 @@
-"""Over-sampling of whole rows, whatever the rows are."""
+"""Over-sampling of whole rows of any kind."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sklearn_dysarthria._utils.estimators import forget_fit
 _BOOLEANS = (bool, np.bool_)
 
 MOST_ROWS = 10**8
-"""More rows than this are a slip of the keyboard, and their positions alone fill the memory."""
+"""More rows than this are a typing error, and their positions alone fill the memory."""
 
 
 def _is_count(value: Any, least: int) -> bool:
@@ -34,7 +34,7 @@ def _plain(label: Any) -> Any:
 
 
 class RecordingOverSampler(BaseOverSampler):
-    """Repeat rows of rare classes: recordings, images, features, whatever the rows are.
+    """Repeat rows of rare classes: recordings, images, features or any others.
 
     A sampler with the interface of imbalanced-learn [1]_, to be used as a step of
     :class:`imblearn.pipeline.Pipeline`, which resamples in training and never in prediction.
@@ -177,7 +177,7 @@ class RecordingOverSampler(BaseOverSampler):
         Parameters
         ----------
         X : table of recordings, list or Series of paths, or array of shape (n_samples, ...)
-            Rows.  Nothing in them is looked at.
+            Rows; their content is not used.
         y : array-like of shape (n_samples,)
             Labels.
 

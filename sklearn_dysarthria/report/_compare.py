@@ -14,12 +14,13 @@ from sklearn.base import clone
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_dysarthria._utils.parallel import one_by_one
 from sklearn_dysarthria._utils.progress import progress_bar
-from sklearn_dysarthria._utils.workers import one_by_one
 from sklearn_dysarthria.exceptions import PatientError
 from sklearn_dysarthria.patients import RepeatedStratifiedPatientKFold
-from sklearn_dysarthria.patients._base import PatientClassifier, refuse_missing_labels
 from sklearn_dysarthria.patients._bootstrap import check_draws, warn_about_small_classes
+from sklearn_dysarthria.patients._patient_classifier import PatientClassifier
+from sklearn_dysarthria.patients._splits import check_no_missing_labels
 from sklearn_dysarthria.recordings import as_table, one_label_per_patient, patient_ids
 from sklearn_dysarthria.report._comparison import Comparison
 from sklearn_dysarthria.report._evaluation import (
@@ -141,26 +142,25 @@ def compare(
     check_draws(confidence, n_resamples)
     table = as_table(X)
     y = column_or_1d(y)
-    refuse_missing_labels(y)
+    check_no_missing_labels(y)
     label_of = one_label_per_patient(patient_ids(table), y)
     classes = np.unique(y)
     positive = positive_class(classes, positive)
     _check_two_patients_per_class(label_of)
     scorers = check_scoring(scoring, classes)
-    given = isinstance(methods, Mapping)
-    if given:
-        _check_models(methods, weights)
+    own = dict(methods) if isinstance(methods, Mapping) else None
+    names = [methods] if isinstance(methods, str) else list(methods)
+    if own is None:
+        check_methods(names, preset, weights)
     else:
-        methods = [methods] if isinstance(methods, str) else list(methods)
-        check_methods(methods, preset, weights)
+        _check_models(own, weights)
     warn_about_small_classes(label_of, stacklevel=3)
     splits = _splits(table, y, n_splits, n_repeats, cv, random_state)
     with ExitStack() as stack:
-        if given:
-            models = dict(methods)
-        else:
+        models = own
+        if models is None:
             models = build_methods(
-                methods,
+                names,
                 table,
                 preset=preset,
                 cache=stack.enter_context(tempfile.TemporaryDirectory())
@@ -182,7 +182,7 @@ def compare(
         ]
     predictions = _tidy(pd.concat(decided), label_of.astype(classes.dtype), list(models))
     facts = {
-        "preset": "none: models given by the caller" if given else preset,
+        "preset": preset if own is None else "none: models given by the caller",
         "patients": patients_per_class(label_of, classes),
         "recordings": len(table),
         "cross-validation": f"{n_splits} folds of patients, {n_repeats} repetition(s), "

@@ -149,7 +149,7 @@ def plot_roc(
     areas = comparison.scores[comparison.scores["metric"] == "AUC"].set_index("method")["value"]
     for method, made in comparison.predictions.groupby("method", sort=False):
         curves = _curves_within_folds(made, comparison.positive, grid)
-        # Those who give everybody the same score lie on the diagonal, which is drawn anyway.
+        # A method with one score for all patients lies on the diagonal, which is drawn anyway.
         if curves and made[f"score_{comparison.positive}"].nunique() > 1:
             name = f"{_wrapped(method, 40)} (AUC {areas[method]:.2f})"
             axes.plot(grid, np.mean(curves, axis=0), label=name, alpha=0.85)

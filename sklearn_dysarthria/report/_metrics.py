@@ -33,8 +33,8 @@ class PatientMetrics:
     models and are not comparable; pooling them biases the AUC downwards [1]_.  For more than two
     classes it is averaged over one-against-rest problems.
 
-    Averages leave out what is undefined: the sensitivity of a class that nobody has, the
-    specificity of one that everybody has.  With nothing left the metric is NaN.
+    Averages leave out what is undefined: the sensitivity of a class that no patient has, the
+    specificity of one that all have.  With nothing left the metric is NaN.
 
     References
     ----------

@@ -3,6 +3,7 @@ import shutil
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
@@ -97,7 +98,7 @@ def svm_model(corpus):
 
 @pytest.fixture
 def is_one_sentence():
-    """Tell whether a program ended with one line that says what is wrong."""
+    """Return whether a program ended with one line that says what is wrong."""
 
     def check(err):
         lines = [line for line in err.strip().splitlines() if line]
@@ -116,3 +117,9 @@ def other_samples():
             soundfile.write(path, 0.5 * samples, rate, subtype="PCM_16")
 
     return change
+
+
+@pytest.fixture
+def silent_table():
+    """Table of one recording, of which only the task is looked at."""
+    return pd.DataFrame({"audio": ["a.wav"], "patient": ["a"], "task": ["phonationA"]})

@@ -1,4 +1,4 @@
-"""What is known to be wrong beforehand is told before the training, and remedies exist."""
+"""Mistakes are found before the training, and the remedies that messages name exist."""
 
 import json
 import shutil
@@ -44,7 +44,7 @@ def test_patients_without_anything_usable(run, patients, command, is_one_sentenc
 
 @pytest.mark.usefixtures("no_training")
 @pytest.mark.parametrize(
-    ("entries", "told"),
+    ("entries", "message"),
     [
         (["abstain_below=0.9"], "abstain_below needs model.voting.abstain_label"),
         (["abstain_below=0.9", "abstain_label=HC", "voting=hard"], "is one of the classes"),
@@ -53,17 +53,17 @@ def test_patients_without_anything_usable(run, patients, command, is_one_sentenc
         (["voting=weighted", "task_weights={phonationA = 1}"], "rhythmPA"),
     ],
 )
-def test_votes_that_do_not_fit(run, patients, entries, told, is_one_sentence):
+def test_votes_that_do_not_fit(run, patients, entries, message, is_one_sentence):
     changes = [part for entry in entries for part in ("--set", f"model.voting.{entry}")]
     code, _, err = run("train", "svm.toml", *changes, "--quiet")
     assert code == 1
     assert is_one_sentence(err)
-    assert told in err
+    assert message in err
 
 
 @pytest.mark.usefixtures("no_loading")
 @pytest.mark.parametrize(
-    ("entry", "told"),
+    ("entry", "message"),
     [
         ("run.n_jobs=0", "run.n_jobs must be 1 or more, or -1"),
         ("evaluation.n_splits=1", "evaluation.n_splits must be 2 or more, not 1"),
@@ -74,11 +74,11 @@ def test_votes_that_do_not_fit(run, patients, entries, told, is_one_sentence):
         ("evaluation.scoring=quadratic_kapa", "Did you mean 'quadratic_kappa'"),
     ],
 )
-def test_numbers_out_of_range(run, patients, entry, told, is_one_sentence):
+def test_numbers_out_of_range(run, patients, entry, message, is_one_sentence):
     code, _, err = run("evaluate", "svm.toml", "--set", entry, "--quiet")
     assert code == 1
     assert is_one_sentence(err)
-    assert told in err
+    assert message in err
 
 
 def test_no_processes_in_prediction(run, corpus, svm_model, is_one_sentence):
@@ -179,7 +179,7 @@ def rewritten(path, target, model=None, **changes):
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         (
             {"model": b"no pickle"},
@@ -195,7 +195,7 @@ def rewritten(path, target, model=None, **changes):
         ({"format": 1}, f"has format 1; this version reads {FORMAT}"),
     ],
 )
-def test_damaged_models(run, corpus, svm_model, tmp_path, is_one_sentence, changes, told):
+def test_damaged_models(run, corpus, svm_model, tmp_path, is_one_sentence, changes, message):
     if changes.get("model") == "a number":
         joblib.dump(3, tmp_path / "3.joblib")
         changes = {"model": (tmp_path / "3.joblib").read_bytes()}
@@ -203,7 +203,7 @@ def test_damaged_models(run, corpus, svm_model, tmp_path, is_one_sentence, chang
     code, out, err = run("predict", "a.model", corpus / "wav", "--quiet")
     assert (code, out) == (1, "")
     assert is_one_sentence(err)
-    assert told in err
+    assert message in err
 
 
 # ---------------------------------------------------------- patients and tasks in prediction

@@ -179,8 +179,8 @@ def test_other_files_are_no_models(run, corpus, svm_model, tmp_path, is_one_sent
     middle = stored.index(b"PatientVotingClassifier", stored.index(b"model.joblib"))
     damaged[middle] ^= 1
     (tmp_path / "c.model").write_bytes(damaged)
-    told = ["is no model that", "is no model that", "is damaged"]
-    for name, message in zip("abc", told, strict=True):
+    messages = ["is no model that", "is no model that", "is damaged"]
+    for name, message in zip("abc", messages, strict=True):
         code, _, err = run("predict", f"{name}.model", corpus / "wav", "--quiet")
         assert code == 1
         assert is_one_sentence(err)
@@ -239,9 +239,9 @@ def test_broken_recordings_in_prediction(run, patients, request, is_one_sentence
     with pytest.warns(RecordingWarning) as noted:
         code, out, err = run(*arguments, "--on-error", "nan")
     assert code == 0, err
-    told = " ".join(str(warning.message) for warning in noted)
-    assert "S003_rhythmPA.wav" in told
-    assert "1 patients have no usable recording and get no decision: S004" in told
+    warned = " ".join(str(warning.message) for warning in noted)
+    assert "S003_rhythmPA.wav" in warned
+    assert "1 patients have no usable recording and get no decision: S004" in warned
     decided = as_csv(out)
     assert decided.index.tolist() == expected.index.tolist()
     assert pd.isna(decided.loc["S004", "prediction"])

@@ -1,8 +1,6 @@
 import functools
 import os
 import re
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
@@ -178,22 +176,6 @@ def test_interrupt(run, monkeypatch, tmp_path):
     assert code == 130
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
-
-
-def test_warnings_take_one_line(patients):
-    table = pd.read_csv(patients)
-    few = set(table.loc[table["label"] == "HC", "patient"].unique()[:2])
-    table[~table["patient"].isin(few)].to_csv(patients, index=False)
-    done = subprocess.run(
-        [sys.executable, "-m", "sklearn_dysarthria.cli", "compare", *TABLE, "--folds", "2"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=patients.parent,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith("Warning: Fewer than 5 patients in a class (HC: 3)")
-    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_a_folder_that_takes_no_files_is_told_before_the_work(run, patients, monkeypatch):

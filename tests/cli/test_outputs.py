@@ -29,7 +29,7 @@ def untouched(patients):
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("preprocess recordings_report.csv", "--report .* is the table of the corpus"),
         ("preprocess patients.csv --report link.csv", "is the table of the corpus"),
@@ -54,13 +54,13 @@ def untouched(patients):
         ("compare scores.csv --output .", "scores.csv'.* is the table"),
     ],
 )
-def test_inputs_are_not_replaced(run, svm_model, untouched, line, told):
+def test_inputs_are_not_replaced(run, svm_model, untouched, line, message):
     before = svm_model.read_bytes()
     arguments = [svm_model if word == "MODEL" else word for word in line.split()]
     code, out, err = run(*arguments, "--quiet")
     assert code == 2
     assert out == ""
-    assert pd.Series([" ".join(err.split())]).str.contains(told)[0], err
+    assert pd.Series([" ".join(err.split())]).str.contains(message)[0], err
     assert untouched()
     assert svm_model.read_bytes() == before
 
@@ -120,10 +120,10 @@ def test_labels_are_written_where_there_are_some(run, patients, tmp_path):
 def test_number_of_recordings_really_used(run, patients, tmp_path, svm_model):
     assert describe_model(svm_model)["recordings"] == 20
     (patients.parent / "wav" / "S003_rhythmPA.wav").write_bytes(b"not audio")
-    with pytest.warns(UserWarning, match="S003_rhythmPA.wav") as told:
+    with pytest.warns(UserWarning, match="S003_rhythmPA.wav") as message:
         code, out, err = run("train", "svm.toml", "--on-error", "nan", "--quiet")
     assert code == 0, err
-    assert len(told) == 1
+    assert len(message) == 1
     assert "trained on 19 recordings (of 20; the others cannot be used)" in out
     facts = describe_model(tmp_path / "study.model")
     assert (facts["recordings"], facts["recordings_left_out"]) == (19, 1)

@@ -220,6 +220,16 @@ def test_backslashes_are_pointed_out_except_on_windows(study, monkeypatch):
     assert "separated by" not in str(caught.value)
 
 
+def test_one_file_under_two_spellings_on_windows(study, monkeypatch):
+    (study / "A1.wav").touch()
+    path = write(study, "audio,patient\na1.wav,1\nA1.wav,2\n")
+    if not (study / "a1.wav").samefile(study / "A1.wav"):
+        assert len(load_recordings(path).data) == 2
+    monkeypatch.setattr("os.path.normcase", str.lower)
+    with pytest.raises(RecordingError, match=r"1 recording in several rows: .*A1\.wav"):
+        load_recordings(path)
+
+
 def test_renamed_column_would_hide_another(study):
     path = write(study, "audio,wav,patient\nx,a1.wav,1\n")
     with pytest.raises(RecordingError, match="Column 'wav' is to become 'audio'"):

@@ -290,7 +290,7 @@ class TestDifficulty:
         scores, features = {}, {}
         for difficulty in ("easy", "medium", "hard"):
             X, y = make_dysarthric_speech(
-                60, tasks="phonationA", difficulty=difficulty, duration=0.8, random_state=2
+                48, tasks="phonationA", difficulty=difficulty, duration=0.8, random_state=2
             )
             table = pd.concat([smile.process_signal(a, RATE) for a in X["audio"]])
             decision = cross_val_predict(

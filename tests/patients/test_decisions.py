@@ -16,6 +16,7 @@ from sklearn.svm import SVC
 
 from sklearn_dysarthria import (
     HierarchicalClassifier,
+    HyperHead,
     HyperLinearClassifier,
     PatientFeaturesClassifier,
     PatientVotingClassifier,
@@ -35,7 +36,8 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def net(loss="coral", **changes):
-    small = {"context_dim": 2, "hidden_dim": 2, "n_contexts": 1, "random_state": 0}
+    head = HyperHead(context_dim=2, hidden_dim=2, n_contexts=1)
+    small = {"head": head, "random_state": 0}
     return HyperLinearClassifier(loss=loss, lr=0.02, **small | {"max_epochs": 3} | changes)
 
 

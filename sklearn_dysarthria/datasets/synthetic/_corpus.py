@@ -21,7 +21,7 @@ import pandas as pd
 from scipy.signal import butter, lfilter, sosfilt
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from sklearn_dysarthria._utils.progress import parallel_map
+from sklearn_dysarthria._utils.parallel import parallel_map
 from sklearn_dysarthria.datasets._tasks import TASKS
 from sklearn_dysarthria.datasets.synthetic._speakers import (
     Speaker,
@@ -81,7 +81,7 @@ def make_dysarthric_speech(
     turbulence; formants of the speaker's sex, vocal-tract length and vowel, drawn towards a
     neutral tube; a leaking velum; and, in the syllable tasks, stops with closure, burst, voice
     onset time and formant transitions, spoken at a rate and with a regularity of their own.  A
-    latent severity moves all of these, each with the spread between speakers that makes the
+    latent severity changes all of these, each with the variation between speakers that makes the
     classes overlap.  Device, noise, level, silences, length, sex and age are drawn independently
     of the class.
 
@@ -229,7 +229,7 @@ def make_dysarthric_speech(
     sizes = _class_sizes(int(n_patients), len(labels), weights)
     corpus = _Corpus(
         tasks=_check_tasks(tasks),
-        difficulty=float(DIFFICULTIES.get(difficulty, difficulty)),
+        difficulty=DIFFICULTIES[difficulty] if isinstance(difficulty, str) else float(difficulty),
         duration=_check_duration(duration),
         sample_rate=_check_sample_rate(sample_rate),
         folder=None if folder is None else Path(folder),
@@ -276,7 +276,7 @@ DEVICES = {
     "phone-c": Device(low=100, high=3800, tilt=0.0, noise=35.0),
     "tablet": Device(low=80, high=6500, tilt=-3.0, noise=31.0),
 }
-"""Invented, but of the spread that a multi-centre corpus of smartphone recordings shows."""
+"""Invented, but as different as the devices of a multi-centre corpus of smartphone recordings."""
 
 _NOISE_SPREAD = 3.0  # dB between recordings of one device
 
@@ -296,7 +296,7 @@ def record(
     speech : ndarray of shape (n_samples,)
         What reaches the microphone.
     device : Device
-        What it passes and adds.
+        Its band, and the noise that it adds.
     silence : (int, int)
         Samples before and after the speech.
     peak : float
@@ -342,13 +342,13 @@ class _Corpus:
     entropy: Any
 
     def generator(self, *key: int) -> np.random.Generator:
-        """Return the generator of one patient or recording, whatever else the corpus holds."""
+        """Return the generator of one patient or recording, independent of all others."""
         return np.random.default_rng(np.random.SeedSequence(self.entropy, spawn_key=key))
 
 
 @dataclass(frozen=True)
 class _Patient:
-    """Who is to be recorded."""
+    """A speaker to be recorded: number, name, and position of the class from 0 to 1."""
 
     number: int
     name: str
@@ -368,7 +368,7 @@ def _draw_patients(corpus: _Corpus, sizes: np.ndarray) -> tuple[list[_Patient], 
 
 
 def _record_patient(patient: _Patient, corpus: _Corpus) -> list[dict[str, Any]]:
-    """Return a patient's rows of the table: all tasks, on the device of that day."""
+    """Return a patient's rows of the table: all tasks, recorded on one device."""
     speaker = draw_speaker(patient.position, corpus.difficulty, corpus.generator(1, patient.number))
     choice = corpus.generator(3, patient.number)
     device = list(DEVICES)[int(choice.integers(len(DEVICES)))]
@@ -397,7 +397,7 @@ def _record_task(
 ) -> np.ndarray:
     key = (2, patient.number, TASKS.index(task))
     # Length, level and silences come from a generator that nothing else draws from, so that no
-    # property of the speaker can shift them.
+    # property of the speaker can change them.
     frame, voice, room = (corpus.generator(*key, part) for part in range(3))
     rate = max(corpus.sample_rate, _SYNTHESIS_RATE)
     n_samples = round(frame.uniform(*corpus.duration) * rate)
@@ -428,7 +428,7 @@ def _speak(
 def _write(path: Path, samples: np.ndarray, sample_rate: int) -> str:
     import soundfile
 
-    # Under its own name only when it is complete, however the work ends.
+    # The file gets its own name only when it is complete, so that an interruption leaves none.
     unfinished = path.with_name(f".{path.stem}-{uuid4().hex}{path.suffix}")
     try:
         soundfile.write(unfinished, np.clip(samples, -1, 1), sample_rate, subtype="PCM_16")

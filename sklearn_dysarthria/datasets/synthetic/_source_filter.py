@@ -190,14 +190,14 @@ def glottal_source(
     sample_rate: float,
     rng: np.random.Generator,
 ) -> GlottalSource:
-    """Let the vocal folds vibrate.
+    """Return the samples of a voice source.
 
     Parameters
     ----------
     phonation : Phonation
-        How.
+        How the vocal folds vibrate.
     n_samples : int
-        For how long.
+        Length.
     sample_rate : float
         Samples per second.
     rng : numpy.random.Generator
@@ -241,7 +241,7 @@ def glottal_source(
 
 @dataclass(frozen=True)
 class Tract:
-    """A vocal tract: what stays put, and what moves.
+    """A vocal tract: its fixed part, and its moving formants.
 
     Parameters
     ----------
@@ -338,14 +338,14 @@ def through_tract(sources: np.ndarray, tract: Tract) -> np.ndarray:
     Parameters
     ----------
     sources : ndarray of shape (n_sources, n_samples)
-        What excites the tract; each source is filtered on its own.
+        Sources that excite the tract; each is filtered separately.
     tract : Tract
         From :func:`shape_tract`, with frames for all samples.
 
     Returns
     -------
     ndarray of shape (n_sources, n_samples)
-        What the lips radiate.
+        The sound that the lips radiate.
     """
     radiated = sosfilt(tract.fixed, sources, axis=-1)
     for formant in reversed(range(tract.moving.shape[1])):

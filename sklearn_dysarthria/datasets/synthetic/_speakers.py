@@ -64,12 +64,12 @@ class Trait:
     spread : float
         Standard deviation between speakers of one severity, on that scale.
     lowest, highest : float
-        Limits of what the synthesiser can make of it.
+        Limits between which the synthesiser can realise it.
     subsystem : str
         Subsystem of speech it belongs to, of :data:`SUBSYSTEMS`.
     sources : str
-        Where direction and size come from: keys of :data:`SOURCES`; "assumed" marks a size
-        that no source gives.
+        Where direction and size come from: keys of :data:`SOURCES`; "assumed" marks a size that
+        is given by no source.
     """
 
     unit: str
@@ -83,7 +83,7 @@ class Trait:
     sources: str
 
     def to_scale(self, value: float) -> float:
-        """Return a value of the trait on its scale."""
+        """Return the point of the scale at which a value lies."""
         if self.scale == "log":
             return float(np.log(value))
         if self.scale == "logit":
@@ -203,7 +203,7 @@ class Speaker:
 
 
 def _deviate(rng: np.random.Generator) -> float:
-    """Draw from a normal distribution without its freaks."""
+    """Draw a standard normal deviate, clipped at 2.5."""
     return float(np.clip(rng.standard_normal(), -2.5, 2.5))
 
 

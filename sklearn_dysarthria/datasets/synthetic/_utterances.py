@@ -113,7 +113,7 @@ def sustained_vowel(
     sample_rate: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Hold a vowel.
+    """Synthesise a sustained vowel.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def sustained_vowel(
 def plan_syllables(
     articulation: Articulation, duration: float, rng: np.random.Generator
 ) -> Syllables:
-    """Lay out a train of syllables.
+    """Draw when and how every syllable of a train is spoken.
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ def _voice_envelope(
         onset = release + articulation.voice_onset_time
         rise = min(0.015, 0.3 * (end - release))
         if release - previous_end > 0.12 and previous_end > 0:
-            # A pause, whatever the closure leaks: voice returns only just before the release.
+            # In a pause even a leaking closure is silent; voice returns just before the release.
             points += [(previous_end + 0.02, -90.0), (release - 0.08, -90.0)]
         points += [
             (max(release - 0.05, previous_end + 0.012), closed),
@@ -261,7 +261,7 @@ def syllable_train(
     sample_rate: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Repeat a stop consonant and a vowel.
+    """Synthesise a repeated syllable of a stop consonant and a vowel.
 
     Parameters
     ----------

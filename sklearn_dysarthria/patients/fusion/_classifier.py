@@ -26,9 +26,9 @@ from sklearn_dysarthria.nn._fusion import (
     FUSIONS_WITH_ABSENT_VECTOR,
     FUSIONS_WITH_WEIGHTS,
 )
-from sklearn_dysarthria.patients._base import PatientClassifier
-from sklearn_dysarthria.patients._failed_recordings import check_on_unusable, with_lost_patients
 from sklearn_dysarthria.patients._leaks import TrainingPatients
+from sklearn_dysarthria.patients._patient_classifier import PatientClassifier
+from sklearn_dysarthria.patients._unusable import check_on_unusable, with_lost_patients
 from sklearn_dysarthria.patients.fusion._items import (
     TaskItems,
     TaskRecordings,
@@ -106,7 +106,7 @@ class TaskFusionClassifier(MetaEstimatorMixin, TakesParameterObjects, PatientCla
         Passes over the items.
     batch_size : int, default=16
         Items per step; one more where batch normalisation would be left with a single item.
-    early_stopping : EarlyStopping or None, default=None
+    early_stopping : "valid_loss", EarlyStopping or None, default=None
         Hold out some of the training patients and stop when their loss no longer falls, see
         :class:`~sklearn_dysarthria.EarlyStopping`.
 
@@ -464,7 +464,8 @@ class TaskItemClassifier(TorchClassifier):
 
     def __init__(self, parameters):
         self.parameters = parameters
-        vars(self).update(parameters)
+        for name, value in parameters.items():
+            setattr(self, name, value)
 
     def _check_input(self, X: TaskItems, *, reset: bool) -> Arrays:
         # Not an ndarray, but indexed like one, which is all that batches ask for.

@@ -20,17 +20,17 @@ from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 
+from sklearn_dysarthria._utils.failed_rows import failed_rows, partly_invalid_rows
 from sklearn_dysarthria._utils.memory_maps import chunks, drop_pages
-from sklearn_dysarthria.classifiers._failed_rows import failed_rows
+from sklearn_dysarthria._utils.tasks import tasks_in_order
 from sklearn_dysarthria.exceptions import PatientError, RecordingWarning
-from sklearn_dysarthria.patients._failed_recordings import (
-    labelled,
-    refuse_lost_patients,
-    told_apart,
-    warn_lost,
-)
 from sklearn_dysarthria.patients._leaks import split_searches_by_patient
-from sklearn_dysarthria.patients._patient_votes import tasks_in_order
+from sklearn_dysarthria.patients._unusable import (
+    check_no_patient_lost,
+    rows_labelled,
+    warn_unusable,
+    with_unique_labels,
+)
 from sklearn_dysarthria.recordings import column, noted_failures, patient_ids
 from sklearn_dysarthria.recordings._table import as_objects
 
@@ -326,7 +326,7 @@ def _selected(
     on_unusable: str = "raise",
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Return the rows of the tasks, with labels that tell them apart, and their positions."""
-    table = told_apart(table)
+    table = with_unique_labels(table)
     found = column(table, "task", "to fuse tasks")
     wanted = np.fromiter((task in tasks for task in found), bool, len(found))
     ignored = sorted(set(found[~wanted]) - set(warned), key=str)
@@ -349,12 +349,14 @@ def _usable(
     """Leave out the recordings that failed, with one warning that lists them."""
     values = _vectors_or_images(table, transformed)
     failed = failed_rows(values)
-    failed |= labelled(table, failures)  # an imputer behind the transformer may have filled them
+    failed |= rows_labelled(
+        table, failures
+    )  # an imputer behind the transformer may have filled them
     patients = patient_ids(table)
     if failed.any():
         if on_unusable == "raise":
-            refuse_lost_patients(patients, failed)
-        warn_lost(table, patients, failed, "count as missing", stacklevel=5)
+            check_no_patient_lost(patients, failed)
+        warn_unusable(table, patients, failed, "count as missing", stacklevel=5)
         values = values[~failed]
     table = table[~failed]
     return TaskRecordings(
@@ -373,15 +375,11 @@ def _vectors_or_images(table: pd.DataFrame, transformed: Any) -> np.ndarray:
         )
     with np.errstate(over="ignore", invalid="ignore"):
         values = values.astype(np.float32, copy=False)
-        # Finite exactly if all of the row is: float64 cannot overflow over so few values.
-        axes = tuple(range(1, values.ndim))
-        parts = [values[part].sum(axis=axes, dtype=np.float64) for part in chunks(values)]
-        sums = np.concatenate(parts)
-    partly_nan = ~np.isfinite(sums) & ~failed_rows(values)
-    if partly_nan.any():
+    invalid = partly_invalid_rows(values)
+    if invalid.any():
         raise ValueError(
             f"the transformer's output has NaN or infinity inside rows "
-            f"{table.index[partly_nan].tolist()}; begin with an imputer, or repair the recordings."
+            f"{table.index[invalid].tolist()}; begin with an imputer, or correct the recordings."
         )
     return values
 

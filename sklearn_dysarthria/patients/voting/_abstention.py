@@ -1,4 +1,4 @@
-"""What a model answers about a patient it is not sure enough of."""
+"""The answer about patients of whom a model is not sure enough."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sklearn_dysarthria.patients._leaks import AROUND_THE_PIPELINE
 
 
 def is_unsure(confidence: np.ndarray, abstain_below: float) -> np.ndarray:
-    """Tell whose confidence is too low; one that rounding has put just below is not."""
+    """Return which confidences are too low; one that rounding has put just below is not."""
     return ~at_least(confidence, abstain_below)
 
 
@@ -48,7 +48,7 @@ def check_abstention(
 
 
 def check_abstain_label(label: Any, classes: np.ndarray) -> np.ndarray:
-    """Return the answer that stands for none, in a type that holds the classes too.
+    """Return the answer that means "none", in a type that holds the classes too.
 
     Parameters
     ----------

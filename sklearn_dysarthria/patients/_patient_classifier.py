@@ -1,4 +1,4 @@
-"""What models that decide per patient share."""
+"""The base of models that decide per patient."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from sklearn_dysarthria.classifiers._labels import check_labels
-from sklearn_dysarthria.recordings._table import as_table, one_label_per_patient, patient_ids
+from sklearn_dysarthria.patients._splits import check_no_missing_labels
+from sklearn_dysarthria.recordings import as_table, one_label_per_patient, patient_ids
 
 
 def _scores_probabilities(model: PatientClassifier) -> bool:
@@ -49,7 +50,7 @@ class PatientClassifier(ClassifierMixin, BaseEstimator):
         if isinstance(y, (list, tuple)) and np.asarray(y).dtype.kind in "US":
             y = np.array(y, dtype=object)  # numpy has made strings of any numbers among strings
         labels = column_or_1d(y)
-        refuse_missing_labels(labels)
+        check_no_missing_labels(labels)
         check_labels(labels)
         return table, patients, one_label_per_patient(patients, labels)
 
@@ -120,91 +121,3 @@ class PatientClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.no_validation = True
         return tags
-
-
-def refuse_missing_labels(y: np.ndarray) -> None:
-    """Raise where a recording has no label; groups of patients would silently lose it."""
-    missing = np.flatnonzero(pd.isna(y))
-    if len(missing):
-        raise ValueError(f"y has no label at positions {missing[:5].tolist()} (counted from 0).")
-
-
-def score_method(model: Any) -> str | None:
-    """Return which scores a classifier gives: probabilities, else decision values, else None."""
-    for method in ("predict_proba", "decision_function"):
-        if hasattr(model, method):
-            return method
-    return None
-
-
-def scores_by_class(model: Any, method: str, X: Any, n_classes: int) -> np.ndarray:
-    """Return a model's scores as one column per class.
-
-    Parameters
-    ----------
-    model : estimator
-        A fitted classifier.
-    method : {"predict_proba", "decision_function"}
-        What to ask it.
-    X : array-like of shape (n_samples, ...)
-        What `model` takes.
-    n_classes : int
-        Number of classes.
-
-    Returns
-    -------
-    ndarray of shape (n_samples, n_classes)
-        See `class_columns`.
-
-    Raises
-    ------
-    ValueError
-        The decision values are those of pairs of classes.
-    """
-    if method == "decision_function" and n_classes > 2 and _scores_pairs(model):
-        # For three classes there are three pairs: the shape alone would not tell.
-        raise ValueError(
-            "decision values are those of pairs of classes; set decision_function_shape='ovr'."
-        )
-    answers = np.asarray(getattr(model, method)(X))
-    scores = class_columns(answers, n_classes)
-    if method == "predict_proba" and answers.dtype == np.float32:
-        # Single-precision probabilities add up to 1 only nearly, which metrics complain about.
-        scores = scores / scores.sum(axis=1, keepdims=True)
-    return scores
-
-
-def _scores_pairs(model: Any) -> bool:
-    if hasattr(model, "best_estimator_"):
-        return _scores_pairs(model.best_estimator_)
-    if hasattr(model, "steps"):
-        return _scores_pairs(model.steps[-1][1])
-    if hasattr(model, "estimator_"):
-        return _scores_pairs(model.estimator_)
-    return getattr(model, "decision_function_shape", None) == "ovo"
-
-
-def class_columns(scores: Any, n_classes: int) -> np.ndarray:
-    """Return decision values as one column per class.
-
-    Parameters
-    ----------
-    scores : array-like of shape (n_samples,) or (n_samples, n_classes)
-        Output of a decision function.
-    n_classes : int
-        Number of classes.
-
-    Returns
-    -------
-    ndarray of shape (n_samples, n_classes)
-        A single column of a two-class problem becomes ``(-s, s)``.
-    """
-    scores = np.asarray(scores, dtype=np.float64)
-    if scores.ndim == 1:
-        scores = np.column_stack([-scores, scores])
-    if scores.shape[1] != n_classes:
-        raise ValueError(
-            f"decision values have {scores.shape[1]} columns for {n_classes} classes; set "
-            "decision_function_shape='ovr'."
-        )
-    return scores

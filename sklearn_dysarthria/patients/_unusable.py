@@ -1,4 +1,4 @@
-"""Recordings that could not be used: which they are, whom they leave with nothing, what is told."""
+"""Recordings that could not be used, and patients that they leave without any."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ import pandas as pd
 from sklearn_dysarthria.exceptions import PatientError, RecordingWarning
 
 
-def told_apart(table: pd.DataFrame) -> pd.DataFrame:
-    """Give rows numbers where their labels do not tell them apart."""
+def with_unique_labels(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table, with numbers for row labels if these are not unique."""
     return table if table.index.is_unique else table.reset_index(drop=True)
 
 
-def labelled(table: pd.DataFrame, labels: set[Any]) -> np.ndarray:
-    """Tell which rows carry one of these labels."""
+def rows_labelled(table: pd.DataFrame, labels: set[Any]) -> np.ndarray:
+    """Return which rows have one of these labels."""
     return np.fromiter((label in labels for label in table.index), bool, len(table))
 
 
-def nothing_usable(patient: Any) -> PatientError:
-    """Return the error about a patient who is left with no recording."""
+def no_usable_recording(patient: Any) -> PatientError:
+    """Return the error about a patient without a usable recording."""
     return PatientError(
         f"patient {patient!r} has no usable recording.",
-        remedy="Leave the patient out, or mend the recordings.",
+        remedy="Leave the patient out, or repair the recordings.",
     )
 
 
-def refuse_lost_patients(patients: np.ndarray, failed: np.ndarray) -> None:
+def check_no_patient_lost(patients: np.ndarray, failed: np.ndarray) -> None:
     """Raise PatientError if all recordings of a patient failed."""
     for patient in pd.unique(patients[failed]):
         if failed[patients == patient].all():
-            raise nothing_usable(patient)
+            raise no_usable_recording(patient)
 
 
 def check_on_unusable(on_unusable: Any) -> None:
@@ -72,7 +72,7 @@ def with_lost_patients(decided: pd.DataFrame, patients: pd.Index) -> pd.DataFram
     return complete.fillna(dict.fromkeys(counts, 0)).astype(dict.fromkeys(counts, int))
 
 
-def warn_lost(
+def warn_unusable(
     table: pd.DataFrame, patients: np.ndarray, failed: np.ndarray, consequence: str, stacklevel: int
 ) -> None:
     """Warn once, listing the recordings that failed.
@@ -82,7 +82,7 @@ def warn_lost(
     table : pandas.DataFrame
         Recordings.
     patients : ndarray of shape (n_recordings,)
-        Whose they are.
+        Patient of every row.
     failed : ndarray of shape (n_recordings,), dtype bool
         Which could not be used.
     consequence : str

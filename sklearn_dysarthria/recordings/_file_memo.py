@@ -1,4 +1,4 @@
-"""What was read from files, remembered for as long as they do not change."""
+"""Values that were read from files, remembered until the files change."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 # A file that is written twice within one tick of its clock may keep size and times although its
 # content differs (git calls that "racily clean").  Ticks are milliseconds on most file systems
 # and two seconds on the worst, so nothing is remembered of a file changed that recently: after
-# that time any change shows, for nobody can set the time of the last change (ctime) back.
+# that time any change shows, for the time of the last change (ctime) cannot be set back.
 _SETTLING_SECONDS = 2.5
 
 
 class FileMemo:
-    """Values by file, valid for one state of it; the longest known are forgotten first.
+    """Values by file, valid for one state of it; the oldest are forgotten first.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class FileMemo:
 
 
 def file_state(facts: os.stat_result) -> tuple[int, ...]:
-    """Return what of a file's facts changes whenever its content does.
+    """Return the facts of a file that change with its content.
 
     Parameters
     ----------

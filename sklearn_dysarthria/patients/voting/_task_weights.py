@@ -1,4 +1,4 @@
-"""How much each task counts in a patient's decision: given, or learned out of fold."""
+"""Weights of tasks in a patient's decision: given, or learned out of fold."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from sklearn_dysarthria._utils.decisions import Decision
 from sklearn_dysarthria._utils.tasks import name_for_task
 from sklearn_dysarthria.exceptions import RecordingWarning, UnknownTaskError
-from sklearn_dysarthria.patients._recording_models import refuse_unused
+from sklearn_dysarthria.patients.voting._recording_models import check_all_used
 
 
 def weighted_means(means: np.ndarray, weights: np.ndarray, names: Iterable[Any]) -> np.ndarray:
@@ -30,7 +30,7 @@ def weighted_means(means: np.ndarray, weights: np.ndarray, names: Iterable[Any])
     Returns
     -------
     ndarray of shape (n_patients, n_classes)
-        Weighted means over the tasks that a patient has.  Where all of these weigh nothing they
+        Weighted means over the tasks that a patient has.  If all of these have weight 0, they
         count equally, with one warning.
     """
     present = ~np.isnan(means[:, :, 0])
@@ -50,7 +50,7 @@ def weighted_means(means: np.ndarray, weights: np.ndarray, names: Iterable[Any])
 
 
 def check_task_weights(task_weights: Mapping[str, Any], tasks: Iterable[Any]) -> dict[str, float]:
-    """Return given weights as numbers, once it is certain that they fit the tasks.
+    """Return given weights as numbers, or raise an error if they do not fit the tasks.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def check_task_weights(task_weights: Mapping[str, Any], tasks: Iterable[Any]) ->
     if not any(weights.values()):
         raise ValueError("task_weights must have a weight above 0.")
     used = {_entry(task, weights) for task in tasks}
-    refuse_unused("task_weights", weights, used)
+    check_all_used("task_weights", weights, used)
     return weights
 
 
@@ -125,7 +125,7 @@ def learn_task_weights(
     -------
     dict
         Weight by task, adding up to 1.  A task whose balanced accuracy over its patients does
-        not exceed chance weighs nothing; if that is all of them they weigh the same, with a
+        not exceed chance has weight 0; if no task does, all have the same weight, with a
         warning.
     """
     excess = np.array(

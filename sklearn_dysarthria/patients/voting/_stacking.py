@@ -1,4 +1,4 @@
-"""A classifier of patients on what recording-level models say about each of their tasks."""
+"""Stacking: a classifier of patients on the scores of recording-level models, task by task."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from sklearn.base import clone
 
 from sklearn_dysarthria._utils.routing import groups_for_fit
 from sklearn_dysarthria.exceptions import UnknownTaskError
-from sklearn_dysarthria.patients._base import score_method
-from sklearn_dysarthria.patients._recording_models import scores_for_classes
+from sklearn_dysarthria.patients._class_scores import score_method, scores_for_classes
 
 
 def or_default(final_estimator: Any) -> Any:
@@ -40,8 +39,8 @@ def fit_stack(
     Returns
     -------
     final_estimator, imputer : estimator
-        Fitted on the patients with any score; the imputer puts training means in for tasks that
-        a patient lacks.
+        Fitted on the patients with any score; the imputer fills in the training means for tasks
+        that a patient lacks.
     """
     from sklearn.impute import SimpleImputer
 
@@ -73,7 +72,7 @@ def decide_stacked(
     codes : ndarray of shape (n_patients,)
         Position of each patient's class.
     scores : ndarray of shape (n_patients, n_classes)
-        What `final_estimator` scores; for one with nothing but ``predict``, 1 for its class.
+        Scores of `final_estimator`; for one with nothing but ``predict``, 1 for its class.
     """
     if not len(means):
         return np.empty(0, dtype=int), np.empty((0, len(classes)))
@@ -85,7 +84,7 @@ def decide_stacked(
     return codes, scores_for_classes(final_estimator, method, features, classes)
 
 
-def refuse_new_tasks(table: pd.DataFrame, tasks: np.ndarray, known: list[Any]) -> None:
+def check_known_tasks(table: pd.DataFrame, tasks: np.ndarray, known: list[Any]) -> None:
     """Raise UnknownTaskError for a task that has no column in the stack."""
     for row, task in zip(table.index, tasks, strict=True):
         if task not in known:
@@ -97,6 +96,6 @@ def refuse_new_tasks(table: pd.DataFrame, tasks: np.ndarray, known: list[Any]) -
 
 
 def _columns(means: np.ndarray) -> np.ndarray:
-    # Of two classes, the second says it all.
+    # Of two classes, the score of the second determines the other.
     means = means[:, :, 1:] if means.shape[2] == 2 else means
     return means.reshape(len(means), -1)

@@ -2,37 +2,64 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.base import MetaEstimatorMixin, _fit_context
+from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.utils.validation import check_is_fitted
 
-from sklearn_dysarthria._utils.decisions import common_decision
+from sklearn_dysarthria._utils.decisions import Decision, MostProbable, common_decision, winners
 from sklearn_dysarthria._utils.dict_parameters import DictParameters
 from sklearn_dysarthria._utils.estimators import forget_fit
-from sklearn_dysarthria.patients._abstention import check_abstain_label
-from sklearn_dysarthria.patients._failed_recordings import refuse_lost_patients, told_apart
+from sklearn_dysarthria._utils.tasks import tasks_in_order
+from sklearn_dysarthria.patients._class_scores import score_method
 from sklearn_dysarthria.patients._leaks import TrainingPatients
-from sklearn_dysarthria.patients._out_of_fold import out_of_fold_votes
-from sklearn_dysarthria.patients._patient_votes import PatientVotes, tasks_in_order
-from sklearn_dysarthria.patients._recording_models import (
+from sklearn_dysarthria.patients._patient_classifier import PatientClassifier
+from sklearn_dysarthria.patients._unusable import (
+    check_no_patient_lost,
+    check_on_unusable,
+    warn_unusable,
+    with_lost_patients,
+    with_unique_labels,
+)
+from sklearn_dysarthria.patients.voting._abstention import (
+    check_abstain_label,
+    check_abstention,
+    is_unsure,
+    withhold,
+)
+from sklearn_dysarthria.patients.voting._recording_models import (
     Models,
+    check_common_scores,
     check_models,
     common_score_method,
     fit_models,
     known_classes,
-    refuse_mixed_scores,
+    out_of_fold_votes,
+    recording_votes,
 )
-from sklearn_dysarthria.patients._stacking import fit_stack
-from sklearn_dysarthria.patients._task_weights import check_task_weights, learn_task_weights
-from sklearn_dysarthria.patients._voting_answers import PatientVotingAnswers
-from sklearn_dysarthria.recordings import column
+from sklearn_dysarthria.patients.voting._stacking import (
+    check_known_tasks,
+    decide_stacked,
+    fit_stack,
+    or_default,
+)
+from sklearn_dysarthria.patients.voting._task_weights import (
+    check_task_weights,
+    learn_task_weights,
+    weight_of,
+    weighted_means,
+)
+from sklearn_dysarthria.recordings import as_table, column, patient_ids
 
 
-class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientVotingAnswers):
+class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientClassifier):
     """Decide about a patient by a vote over the patient's recordings.
 
     Wraps any recording-level model, or one model per task.  Column ``patient`` of the table says
@@ -79,8 +106,8 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientVotingA
     task_weights_ : dict of str to float
         Of ``voting="weighted"``: weight by task or group; learned ones add up to 1.
     final_estimator_, imputer_ : estimator
-        Of ``voting="stacked"``: the fitted classifier of patients, and what fills in for tasks
-        that a patient lacks.
+        Of ``voting="stacked"``: the fitted classifier of patients, and the imputer of the scores of
+        tasks that a patient lacks.
     tasks_ : list of str
         Of ``voting="stacked"``: tasks in the order of their columns.
     training_patients_ : object
@@ -120,7 +147,7 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientVotingA
 
     Every parameter inside can be set by its name: ``task_estimators__phonation__svc__C``,
     ``task_weights__rhythm``, ``final_estimator__C``.  Parameters of other kinds of vote than
-    the chosen one are not looked at.
+    the chosen one are ignored.
 
     A search inside a model of recordings whose ``cv`` is a number, or left out, gets as many
     folds of patients (:class:`~sklearn_dysarthria.StratifiedPatientKFold`).  Predicting for a
@@ -204,14 +231,14 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientVotingA
         """
         forget_fit(self)
         table, patients, _ = self._training_table(X, y)
-        table = told_apart(table)
+        table = with_unique_labels(table)
         models = self._models()
         check_models(models, table, self.voting)
         if self.abstain_below is not None:
             check_abstain_label(self.abstain_label, np.unique(np.asarray(y)))  # before the work
         fitted, failed = fit_models(models, table, y, patients)
-        refuse_mixed_scores(fitted, self.voting)
-        refuse_lost_patients(patients, failed)
+        check_common_scores(fitted, self.voting)
+        check_no_patient_lost(patients, failed)
         # A model that left failed recordings out may know fewer classes than there are labels.
         classes = known_classes(fitted, y)
         if self.voting in ("weighted", "stacked"):
@@ -257,6 +284,158 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientVotingA
             stack = fit_stack(self.final_estimator, means, labels, names)
             self.final_estimator_, self.imputer_ = stack
 
+    def _models(self) -> Models:
+        models: Models = dict(self.task_estimators or {})
+        if self.estimator is not None:
+            models[None] = self.estimator
+        return models
+
+    def _fitted_models(self) -> Models:
+        models: Models = dict(self.task_estimators_)
+        if hasattr(self, "estimator_"):
+            models[None] = self.estimator_
+        return models
+
+    def predict_patients(self, X, on_unusable="raise"):
+        """Decide about every patient.
+
+        Parameters
+        ----------
+        X : table of recordings with column ``patient``
+            See :mod:`sklearn_dysarthria.recordings`.
+        on_unusable : {"raise", "nan"}, default="raise"
+            What to do about a patient none of whose recordings can be used.  With ``"nan"`` the
+            patient's row has counts of 0 and is otherwise missing, and one
+            :class:`~sklearn_dysarthria.exceptions.RecordingWarning` lists such patients.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per patient, indexed by patient in order of appearance: ``prediction``, a
+            class even for patients that ``predict`` abstains from; ``confidence`` (NaN for means
+            of decision values) and ``abstained``; ``n_recordings``, the number that voted;
+            ``votes_<class>``, their predicted classes; and ``proba_<class>``, what
+            ``predict_proba`` gives (``decision_<class>`` for models without probabilities).
+
+        Raises
+        ------
+        PatientError
+            None of a patient's recordings could be used, and `on_unusable` is ``"raise"``.
+        UnknownTaskError
+            A recording's task has no model, no weight or no place in the stack.
+        """
+        check_is_fitted(self, "classes_")
+        check_on_unusable(on_unusable)
+        self._check_same_vote_as_fitted()
+        table = with_unique_labels(as_table(X))
+        patients = patient_ids(table, "to decide per patient")
+        self.training_patients_.warn_about(table, patients)
+        models = self._fitted_models()
+        codes, scores = recording_votes(models, table, self.classes_, common_score_method(models))
+        names = pd.Index(pd.unique(patients), name="patient", dtype=object)
+        failed = codes < 0
+        if failed.any():
+            if on_unusable == "raise":
+                check_no_patient_lost(patients, failed)
+            warn_unusable(table, patients, failed, "have no vote", stacklevel=2)
+            kept = pd.Index(patients, dtype=object).isin(patients[~failed])
+            table, patients, codes, scores = table[kept], patients[kept], codes[kept], scores[kept]
+        votes = PatientVotes(codes, scores, patients)
+        codes, of_patients = self._decide(votes, table)
+        confidence = self._confidence(votes, codes, of_patients)
+        abstained = np.zeros(len(codes), dtype=bool)
+        if self.abstain_below is not None:
+            self._check_abstention(self.classes_)
+            abstained = is_unsure(confidence, self.abstain_below)
+        vote_columns = [f"votes_{label}" for label in self.classes_]
+        # At once: a table that grows column by column costs as much as a small network.
+        decided = pd.DataFrame(
+            {
+                "prediction": self.classes_[codes],
+                "confidence": confidence,
+                "abstained": abstained,
+                "n_recordings": votes.votes.sum(axis=1),
+                **dict(zip(vote_columns, votes.votes.T, strict=True)),
+                **dict(zip(self._score_columns(), of_patients.T, strict=True)),
+            },
+            index=votes.names,
+        )
+        return with_lost_patients(decided, names)
+
+    def _decide(self, votes: PatientVotes, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Return the position of each patient's class, and each patient's scores."""
+        if self.voting == "stacked":
+            tasks = column(table, "task", "to find the place of each task")
+            check_known_tasks(table, tasks, self.tasks_)
+            means = votes.task_means(tasks, self.tasks_)
+            return decide_stacked(self.final_estimator_, self.imputer_, means, self.classes_)
+        if self.voting == "weighted":
+            tasks = column(table, "task", "to weigh the tasks")
+            order = tasks_in_order(tasks)
+            weights = np.array([weight_of(task, self.task_weights_) for task in order])
+            scores = weighted_means(votes.task_means(tasks, order), weights, votes.names)
+        else:
+            scores = votes.summed / votes.votes.sum(axis=1, keepdims=True)
+        if self.voting == "hard":
+            return winners(votes.votes, votes.summed), scores
+        return self._decision()(scores, self.classes_), scores
+
+    def _decision(self) -> Decision:
+        if self.voting == "hard":
+            return MostProbable()
+        stacked = self.voting == "stacked"
+        models = [self.final_estimator_] if stacked else self._fitted_models().values()
+        return replace(common_decision(models), same_as_predict=False)
+
+    def _confidence(self, votes: PatientVotes, codes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        if self.voting == "hard":
+            return votes.votes[np.arange(len(codes)), codes] / votes.votes.sum(axis=1)
+        if self._score_method() == "predict_proba":
+            return scores[np.arange(len(codes)), codes]
+        return np.full(len(codes), np.nan)
+
+    def predict(self, X):
+        """Predict each recording's class, which is its patient's.
+
+        Parameters
+        ----------
+        X : table of recordings with column ``patient``
+            See :mod:`sklearn_dysarthria.recordings`.
+
+        Returns
+        -------
+        ndarray of shape (n_recordings,)
+            The same answer for all recordings of a patient; `abstain_label` for patients whose
+            confidence is below `abstain_below`.
+        """
+        if self.abstain_below is None:
+            return super().predict(X)
+        answers = self._by_row(X, ["prediction", "abstained"])
+        predicted = answers[:, 0].astype(self.classes_.dtype)
+        unsure = answers[:, 1].astype(bool)
+        return withhold(predicted, unsure, self.abstain_label, self.classes_)
+
+    def _check_same_vote_as_fitted(self) -> None:
+        needed = {"weighted": "task_weights_", "stacked": "final_estimator_"}.get(self.voting)
+        if needed is not None and not hasattr(self, needed):
+            raise NotFittedError(f"voting={self.voting!r} was set after the fit: fit again.")
+        if self.voting == "soft":
+            check_common_scores(self._fitted_models(), self.voting)
+
+    def _check_abstention(self, classes: np.ndarray) -> None:
+        if self.abstain_below is not None:
+            has_confidence = self.voting == "hard" or self._score_method() == "predict_proba"
+            check_abstention(self.abstain_below, self.abstain_label, classes, has_confidence)
+
+    def _score_method(self) -> str | None:
+        if self.voting == "stacked":
+            final = getattr(self, "final_estimator_", None)
+            method = score_method(or_default(self.final_estimator) if final is None else final)
+        else:
+            fitted = hasattr(self, "classes_")
+            method = common_score_method(self._fitted_models() if fitted else self._models())
+        return method or "predict_proba"
+
     def get_metadata_routing(self):
         """Return what the wrapped models request.
 
@@ -269,3 +448,61 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientVotingA
         if self.estimator is not None:
             router.add(estimator=self.estimator, method_mapping=MethodMapping())
         return router
+
+
+class PatientVotes:
+    """The votes and scores of recordings, by patient.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_recordings,)
+        Position of each recording's predicted class; -1 for recordings without a vote.
+    scores : ndarray of shape (n_recordings, n_classes)
+        Scores of recordings.
+    patients : ndarray of shape (n_recordings,)
+        Patient of every recording.
+
+    Attributes
+    ----------
+    names : pandas.Index
+        Patients in order of first appearance.
+    votes : ndarray of shape (n_patients, n_classes)
+        Numbers of votes.
+    summed : ndarray of shape (n_patients, n_classes)
+        Sums of the scores of the recordings that vote.
+    """
+
+    def __init__(self, codes: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> None:
+        self.names = pd.Index(pd.unique(patients), name="patient", dtype=object)
+        self.voting = codes >= 0
+        numbers = self.names.get_indexer(pd.Index(patients, dtype=object))
+        self.numbers = numbers[self.voting]
+        self.scores = scores[self.voting]
+        shape = len(self.names), scores.shape[1]
+        self.votes = np.zeros(shape, dtype=int)
+        self.summed = np.zeros(shape)
+        np.add.at(self.votes, (self.numbers, codes[self.voting]), 1)
+        np.add.at(self.summed, self.numbers, self.scores)
+
+    def task_means(self, tasks: np.ndarray, order: list[Any]) -> np.ndarray:
+        """Average the scores of each patient's recordings within each task.
+
+        Parameters
+        ----------
+        tasks : ndarray of shape (n_recordings,)
+            Task of every recording.
+        order : list
+            Tasks, in the order of the result.
+
+        Returns
+        -------
+        ndarray of shape (n_patients, n_tasks, n_classes)
+            Means; NaN where a patient has no vote of a task.
+        """
+        by_task = [self.numbers, tasks[self.voting]]
+        means = pd.DataFrame(self.scores).groupby(by_task, sort=False).mean()
+        wanted = pd.MultiIndex.from_product([range(len(self.names)), order])
+        shape = len(self.names), len(order), self.scores.shape[1]
+        if not len(self.names):
+            return np.empty(shape)
+        return means.reindex(wanted).to_numpy().reshape(shape)

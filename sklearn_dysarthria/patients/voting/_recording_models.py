@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -16,10 +18,21 @@ from sklearn_dysarthria._utils.decisions import answers_through_its_parts, decis
 from sklearn_dysarthria._utils.memory_maps import chunks, is_mapped
 from sklearn_dysarthria._utils.routing import groups_for_fit
 from sklearn_dysarthria._utils.tasks import name_for_task
-from sklearn_dysarthria.exceptions import UnknownTaskError
-from sklearn_dysarthria.patients._base import score_method, scores_by_class
-from sklearn_dysarthria.patients._failed_recordings import labelled
-from sklearn_dysarthria.patients._leaks import AROUND_THE_PIPELINE, split_searches_by_patient
+from sklearn_dysarthria.exceptions import (
+    PatientError,
+    PatientLeakWarning,
+    RecordingWarning,
+    UnknownTaskError,
+)
+from sklearn_dysarthria.patients._class_scores import score_method, scores_for_classes
+from sklearn_dysarthria.patients._leaks import (
+    AROUND_THE_PIPELINE,
+    split_searches_by_patient,
+    uses_groups,
+)
+from sklearn_dysarthria.patients._splits import StratifiedPatientKFold
+from sklearn_dysarthria.patients._unusable import rows_labelled
+from sklearn_dysarthria.patients.fusion._items import sorted_patients
 from sklearn_dysarthria.recordings import column, noted_failures
 
 Models = dict[str | None, Any]
@@ -63,8 +76,8 @@ def model_of_each_row(models: Models, table: pd.DataFrame) -> np.ndarray:
     return keys
 
 
-def refuse_unused(parameter: str, names: Iterable[str], used: set[Any]) -> None:
-    """Raise UnknownTaskError if a name stands for no task: misspelt, it would count for nothing."""
+def check_all_used(parameter: str, names: Iterable[str], used: set[Any]) -> None:
+    """Raise UnknownTaskError for a name of no task: a misspelt one would have no effect."""
     for name in names:
         if name not in used:
             raise UnknownTaskError(
@@ -100,20 +113,20 @@ def check_models(models: Models, table: pd.DataFrame, voting: str) -> None:
                 f"task_estimators has {name!r}, but must map names of tasks, or of groups of "
                 "tasks, without a double underscore."
             )
-        # StackingClassifier has no predict before it is fitted, and says what it is.
+        # StackingClassifier has no predict before it is fitted, but has tags.
         if isinstance(model, type) or not (hasattr(model, "predict") or _says_classifier(model)):
             which = "estimator" if name is None else f"task_estimators[{name!r}]"
             raise ValueError(f"{which}={model!r} is no classifier.")
     used = set(model_of_each_row(models, table))
-    refuse_unused("task_estimators", [name for name in models if name is not None], used)
-    refuse_mixed_scores({name: model for name, model in models.items() if name in used}, voting)
+    check_all_used("task_estimators", [name for name in models if name is not None], used)
+    check_common_scores({name: model for name, model in models.items() if name in used}, voting)
 
 
 def _says_classifier(model: Any) -> bool:
     return hasattr(model, "__sklearn_tags__") and is_classifier(model)
 
 
-def refuse_mixed_scores(models: Models, voting: str) -> None:
+def check_common_scores(models: Models, voting: str) -> None:
     """Raise ValueError if a vote needs scores of several models that cannot be added up.
 
     Parameters
@@ -145,7 +158,7 @@ def fit_models(
     models : dict
         See `model_of_each_row`.  Clones are fitted.
     table : pandas.DataFrame
-        Recordings; their index labels tell them apart.
+        Recordings, with unique row labels.
     y : array-like of shape (n_recordings,)
         Labels.
     patients : ndarray of shape (n_recordings,)
@@ -168,11 +181,11 @@ def fit_models(
         chosen = _rows_of(rows, table, y, patients)
         if _numbers_rows_anew(model):
             # imbalanced-learn's over-samplers append copies and number all rows anew: only
-            # positions still tell which of the first ones failed.
+            # positions still show which of the first ones failed.
             chosen = (chosen[0].reset_index(drop=True), *chosen[1:])
         with noted_failures() as failed_labels:
             fitted[key] = _fit(model, *chosen)
-        lost = labelled(chosen[0], failed_labels)
+        lost = rows_labelled(chosen[0], failed_labels)
         failed[rows] = lost
         if lost.any() and not lost.all() and _searches(model):
             # A search scores rows, and has no score for a row without a recording: once more,
@@ -230,7 +243,7 @@ def common_score_method(models: Models) -> str | None:
 
 
 def known_classes(models: Models, y: Any) -> np.ndarray:
-    """Return the classes that fitted models know; those of `y` for a model that does not tell."""
+    """Return the classes that fitted models know; those of `y` if a model has no ``classes_``."""
     if not all(hasattr(model, "classes_") for model in models.values()):
         return np.unique(np.asarray(y))
     classes = [model.classes_ for model in models.values()]
@@ -240,14 +253,14 @@ def known_classes(models: Models, y: Any) -> np.ndarray:
 def recording_votes(
     models: Models, table: pd.DataFrame, classes: np.ndarray, method: str | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ask the models about recordings.
+    """Predict the class and the scores of each recording.
 
     Parameters
     ----------
     models : dict
         Fitted models.
     table : pandas.DataFrame
-        Recordings; their index labels tell them apart.
+        Recordings, with unique row labels.
     classes : ndarray of shape (n_classes,)
         Labels in order, those of all models.
     method : {"predict_proba", "decision_function", None}
@@ -266,12 +279,12 @@ def recording_votes(
     for key, model in models.items():
         rows = np.flatnonzero(keys == key)
         if len(rows):
-            asked = table if len(rows) == len(table) else table.iloc[rows]
-            codes[rows], scores[rows] = _ask(model, asked, classes, method)
+            chosen = table if len(rows) == len(table) else table.iloc[rows]
+            codes[rows], scores[rows] = _predict(model, chosen, classes, method)
     return codes, scores
 
 
-def _ask(
+def _predict(
     model: Any, table: pd.DataFrame, classes: np.ndarray, method: str | None
 ) -> tuple[np.ndarray, np.ndarray]:
     scores = np.zeros((len(table), len(classes)))
@@ -279,18 +292,18 @@ def _ask(
         ready, last = _up_to_classifier(model, table)
         if method is not None:
             scores = scores_for_classes(last, method, ready, classes)
-    failed = labelled(table, failed_labels) | np.isnan(scores).any(axis=1)
+    failed = rows_labelled(table, failed_labels) | np.isnan(scores).any(axis=1)
     codes = np.full(len(table), -1)
     if failed.all():
         return codes, scores
     usable = np.flatnonzero(~failed)
     decision = decision_of(last)
     if method == "predict_proba" and decision.same_as_predict:
-        # A network is asked once: its forward pass is nearly all of the work.
+        # One forward pass of a network suffices; it is nearly all of the work.
         own = np.searchsorted(classes, last.classes_)
         codes[usable] = own[decision(scores[np.ix_(usable, own)], last.classes_)]
         return codes, scores
-    # The largest score will not do: tuned thresholds and Platt-scaled SVMs decide otherwise.
+    # The largest score need not be the class: tuned thresholds and Platt-scaled SVMs differ.
     with noted_failures() as failed_labels:
         if failed.any() and is_mapped(ready):
             for part in chunks(ready):  # the rest of a memory map is no smaller than the map
@@ -301,32 +314,15 @@ def _ask(
             ready = _safe_indexing(ready, usable) if failed.any() else ready
             codes[usable] = np.searchsorted(classes, last.predict(ready))
     # Pipelines deeper inside compute their features only now.
-    codes[labelled(table, failed_labels)] = -1
-    # A model with nothing but predict: its votes are all that is known.
+    codes[rows_labelled(table, failed_labels)] = -1
+    # Of a model with nothing but predict, only its votes are known.
     return codes, np.eye(len(classes))[codes] if method is None else scores
-
-
-def scores_for_classes(model: Any, method: str, X: Any, classes: np.ndarray) -> np.ndarray:
-    """Return scores with a column for each of `classes`, the model's own or more."""
-    known = getattr(model, "classes_", classes)
-    scores = scores_by_class(model, method, X, len(known))
-    if len(known) == len(classes):
-        return scores
-    if method != "predict_proba":
-        missing = sorted(set(classes.tolist()) - set(known.tolist()))
-        raise ValueError(
-            f"a model of some of the recordings was not given classes {missing}, and has no "
-            "decision values for them: use a model with predict_proba, or fewer folds."
-        )
-    out = np.zeros((len(scores), len(classes)))
-    out[:, np.searchsorted(classes, known)] = scores
-    return out
 
 
 def _up_to_classifier(estimator: Any, X: Any) -> tuple[Any, Any]:
     """Return what the last step of a Pipeline is given, and that step.
 
-    Its scores and its classes can then be had for the price of computing the features once.
+    Its scores and its classes then need the features only once.
     """
     if hasattr(estimator, "best_estimator_") and answers_through_its_parts(estimator):
         estimator = estimator.best_estimator_
@@ -336,3 +332,114 @@ def _up_to_classifier(estimator: Any, X: Any) -> tuple[Any, Any]:
         if hasattr(step, "transform"):  # unlike samplers and "passthrough"
             X = step.transform(X)
     return _up_to_classifier(estimator.steps[-1][1], X)
+
+
+# ------------------------------------------------------------------------ out of fold
+
+
+def out_of_fold_votes(
+    models: Models,
+    table: pd.DataFrame,
+    y: np.ndarray,
+    patients: np.ndarray,
+    classes: np.ndarray,
+    method: str | None,
+    cv: Any,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predict each recording by models that were fitted on other patients.
+
+    Parameters
+    ----------
+    models : dict
+        Models to clone and fit in every fold.
+    table : pandas.DataFrame
+        Recordings.
+    y : ndarray of shape (n_recordings,)
+        Labels.
+    patients : ndarray of shape (n_recordings,)
+        Patient of every recording.
+    classes : ndarray of shape (n_classes,)
+        Labels in order.
+    method : {"predict_proba", "decision_function", None}
+        See `recording_votes`.
+    cv : int or splitter
+        Number of folds of patients, or what makes them.
+
+    Returns
+    -------
+    codes, scores : ndarray
+        As from `recording_votes`; code -1 also where a fold had training recordings of one class
+        or none for the task's model.
+
+    Raises
+    ------
+    PatientError
+        A fold has a patient on both sides.
+    ValueError
+        The folds do not test every recording once.
+    """
+    codes = np.full(len(table), -1)
+    scores = np.full((len(table), len(classes)), np.nan)
+    for train, test in _folds(table, y, patients, cv):
+        with warnings.catch_warnings():
+            # The fit on all patients has warned already.
+            warnings.simplefilter("ignore", RecordingWarning)
+            warnings.simplefilter("ignore", PatientLeakWarning)
+            train = train[_can_be_learned(models, table.iloc[train], y[train])]
+            fitted, _ = fit_models(models, table.iloc[train], y[train], patients[train])
+            covered = test[_have_model(models, fitted, table.iloc[test])]
+            codes[covered], scores[covered] = recording_votes(
+                fitted, table.iloc[covered], classes, method
+            )
+    return codes, scores
+
+
+def _folds(
+    table: pd.DataFrame, y: np.ndarray, patients: np.ndarray, cv: Any
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    numbers, names = pd.factorize(patients)
+    if isinstance(cv, Integral):
+        return _folds_of_sorted_patients(table, y, patients, int(cv))
+    splitter = cv
+    groups = {"groups": numbers} if uses_groups(splitter) else {}
+    folds = list(splitter.split(table, y, **groups))
+    times_tested = np.zeros(len(table), dtype=int)
+    for train, test in folds:
+        both = np.intersect1d(numbers[train], numbers[test])
+        if len(both):
+            raise PatientError(
+                f"cv={cv!r} puts patient {names[both[0]]!r} on both sides of an inner fold.",
+                remedy="Give a number of folds, or StratifiedPatientKFold.",
+            )
+        times_tested[test] += 1
+    if (times_tested != 1).any():
+        raise ValueError(
+            f"cv={cv!r} does not test every recording exactly once, which weights and stacking "
+            "need; give a number of folds, or StratifiedPatientKFold."
+        )
+    return folds
+
+
+def _folds_of_sorted_patients(
+    table: pd.DataFrame, y: np.ndarray, patients: np.ndarray, n_splits: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Make folds that do not depend on the order of the rows."""
+    rank = {patient: rank for rank, patient in enumerate(sorted_patients(patients))}
+    order = np.argsort([rank[patient] for patient in patients], kind="stable")
+    folds = StratifiedPatientKFold(n_splits, shuffle=False).split(table.iloc[order], y[order])
+    return [(np.sort(order[train]), np.sort(order[test])) for train, test in folds]
+
+
+def _can_be_learned(models: Models, table: pd.DataFrame, y: np.ndarray) -> np.ndarray:
+    """Return which recordings go to a model that is given two classes or more."""
+    keys = model_of_each_row(models, table)
+    # Not pandas: the key of the model for all other tasks is None, which it takes for missing.
+    classes = {key: set(y[keys == key].tolist()) for key in models}
+    return np.fromiter((len(classes[key]) > 1 for key in keys), bool, len(table))
+
+
+def _have_model(models: Models, fitted: Models, table: pd.DataFrame) -> np.ndarray:
+    """Return which recordings go to a model that this fold could fit."""
+    # Among all models: a recording must not go to another one because its own is missing.
+    keys = model_of_each_row(models, table)
+    return np.fromiter((key in fitted for key in keys), bool, len(table))
