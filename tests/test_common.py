@@ -52,6 +52,12 @@ def test_estimator(number, name):
     checks_of(number)[name]()
 
 
+@pytest.mark.parametrize("case", ESTIMATORS, ids=str)
+def test_every_parameter_has_a_constraint(case):
+    estimator = case.estimator
+    assert set(estimator._parameter_constraints) == set(estimator.get_params(deep=False))
+
+
 def test_every_estimator_has_an_instance():
     public = {getattr(sd, name) for name in sd.__all__}
     estimators = {kind for kind in public if inspect.isclass(kind)}
