@@ -452,9 +452,8 @@ def _read_only(X: Any) -> Any:
 
 def _global_state() -> dict[str, Any]:
     """Return what an estimator must not change for the rest of the process."""
-    _, keys, *position = np.random.get_state()  # noqa: NPY002
-    state = {
-        "numpy's generator": (keys.tobytes(), *position),
+    state: dict[str, Any] = {
+        "numpy's generator": joblib.hash(np.random.get_state()),  # noqa: NPY002
         "Python's generator": random.getstate(),
         "the filters of warnings": list(warnings.filters),
         "numpy's handling of errors": np.geterr(),
@@ -610,10 +609,9 @@ def check_random_state(subject: _Subject) -> None:
     if not subject.seeds:
         return
     for name in subject.seeds:
-        same = [
-            _answers(subject.fit(**{name: np.random.RandomState(3)}), subject.X) for _ in range(2)
-        ]
-        _require_same(*same, f"with {name} a generator in the same state")
+        seeded = [subject.fit(**{name: np.random.RandomState(3)}) for _ in range(2)]
+        first, second = (_answers(fitted, subject.X) for fitted in seeded)
+        _require_same(first, second, f"with {name} a generator in the same state")
     subject.fit(**dict.fromkeys(subject.seeds))
 
 
