@@ -149,7 +149,7 @@ class SkipFailedRows(DelegatingClassifier):
         return self
 
     def _answer(self, method: str, X: Any) -> np.ndarray:
-        check_is_fitted(self)
+        check_is_fitted(self, "estimator_")
         failed = failed_rows(X)
         if method == "predict":
             check_none_failed(failed, method)

@@ -118,10 +118,11 @@ class PatientFeaturesClassifier(MetaEstimatorMixin, PatientClassifier):
         labels = label_of.reindex(features.index).to_numpy().astype(classes.dtype)
         classifier = clone(self.classifier)
         groups = groups_for_fit(classifier, features.index.to_numpy())
-        self.classifier_ = classifier.fit(features.to_numpy(), labels, **groups)
-        known = getattr(self.classifier_, "classes_", None)
+        classifier.fit(features.to_numpy(), labels, **groups)
+        known = getattr(classifier, "classes_", None)
         self.classes_ = classes if known is None else known
         self.training_patients_ = TrainingPatients(table, patients)
+        self.classifier_ = classifier  # last, since it makes the estimator a fitted one
         return self
 
     def predict_patients(self, X, on_unusable="raise"):
