@@ -37,8 +37,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_dysarthria import (
+    Backbone,
     EGeMAPSFeatures,
     HyperAlexNetClassifier,
+    HyperHead,
     ImagesWithContext,
     LogMelDeltaImages,
     PatientVotingClassifier,
@@ -75,7 +77,10 @@ published = Pipeline(
         (
             "classify",
             HyperAlexNetClassifier(
-                weights=weights, freeze="all", max_epochs=EPOCHS, random_state=0
+                backbone=Backbone("alexnet", weights=weights, freeze="all"),
+                head=HyperHead(),
+                max_epochs=EPOCHS,
+                random_state=0,
             ),
         ),
     ]
@@ -89,7 +94,7 @@ dense = clone(published).set_params(classify__head="dense")
 mfcc = clone(published).set_params(images__representation="mfcc")
 
 # %%
-# ``context="data"`` feeds the hypernetwork with a vector per recording instead of noise.
+# ``HyperHead(context="data")`` feeds the hypernetwork with a vector per recording instead of noise.
 # :class:`~sklearn_dysarthria.ImagesWithContext` computes both; its scaler is fitted inside the
 # training fold, like everything else that learns.
 
@@ -97,7 +102,7 @@ context = make_pipeline(EGeMAPSFeatures(cache=cache), StandardScaler())
 conditioned = Pipeline(
     [
         ("images", ImagesWithContext(images, context)),
-        ("classify", clone(published["classify"]).set_params(context="data")),
+        ("classify", clone(published["classify"]).set_params(head__context="data")),
     ]
 )
 variants = {

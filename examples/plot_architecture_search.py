@@ -17,8 +17,8 @@ architectures: here scikit-learn's successive halving, and Optuna.
 # The space
 # ---------
 #
-# ``backbone_depth`` keeps that many of AlexNet's leading stages, ``backbone_width`` multiplies its
-# channels.
+# ``depth`` of a :class:`~sklearn_dysarthria.Backbone` keeps that many of AlexNet's leading stages,
+# ``width`` multiplies its channels.
 
 import tempfile
 
@@ -31,7 +31,9 @@ from sklearn.model_selection import HalvingRandomSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline
 
 from sklearn_dysarthria import (
+    Backbone,
     HyperAlexNetClassifier,
+    HyperHead,
     LogMelDeltaImages,
     PatientVotingClassifier,
     StratifiedPatientKFold,
@@ -44,16 +46,22 @@ cache = tempfile.TemporaryDirectory()
 images = LogMelDeltaImages(
     sample_rate=16000, n_fft=1024, hop_length=256, n_mels=64, image_size=64, cache=cache.name
 )
-network = HyperAlexNetClassifier(weights=None, lr=1e-3, max_epochs=8, random_state=0)
+network = HyperAlexNetClassifier(
+    backbone=Backbone("alexnet", weights=None),
+    head=HyperHead(),
+    lr=1e-3,
+    max_epochs=8,
+    random_state=0,
+)
 model = PatientVotingClassifier(
     Pipeline([("images", images), ("classify", network)]), voting="soft"
 )
 space = {
-    "estimator__classify__backbone_depth": [2, 3, 5],
-    "estimator__classify__backbone_width": [0.125, 0.25],
+    "estimator__classify__backbone__depth": [2, 3, 5],
+    "estimator__classify__backbone__width": [0.125, 0.25],
     "estimator__classify__embedding_dim": [32, 128, 768],
-    "estimator__classify__n_hidden_layers": [1, 2],
-    "estimator__classify__hidden_dim": [64, 256],
+    "estimator__classify__head__n_hidden_layers": [1, 2],
+    "estimator__classify__head__hidden_dim": [64, 256],
 }
 folds = StratifiedPatientKFold(2, random_state=0)
 scoring = patient_scorer("roc_auc")

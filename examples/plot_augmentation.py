@@ -24,6 +24,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from sklearn_dysarthria import (
+    Augment,
+    Backbone,
     BackboneClassifier,
     LogMelDeltaImages,
     PatientVotingClassifier,
@@ -73,18 +75,22 @@ network = Pipeline(
         (
             "classify",
             BackboneClassifier(
-                "convnext_femto", weights=None, lr=1e-3, max_epochs=10, random_state=0
+                Backbone("convnext_femto", weights=None),
+                augment=Augment(),
+                lr=1e-3,
+                max_epochs=10,
+                random_state=0,
             ),
         ),
     ]
 )
 grid = [
-    {"estimator__classify__spec_augment": [0.0, 0.7]},
-    {"estimator__classify__horizontal_flip": [0.5]},
-    {"estimator__classify__rotation": [10]},
-    {"estimator__classify__color_jitter": [0.2]},
-    {"estimator__classify__mixup": [0.4]},
-    {"estimator__classify__cutmix": [1.0]},
+    {"estimator__classify__augment__spec": [0.0, 0.7]},
+    {"estimator__classify__augment__horizontal_flip": [0.5]},
+    {"estimator__classify__augment__rotation": [10]},
+    {"estimator__classify__augment__color_jitter": [0.2]},
+    {"estimator__classify__augment__mixup": [0.4]},
+    {"estimator__classify__augment__cutmix": [1.0]},
 ]
 search = GridSearchCV(
     PatientVotingClassifier(network, voting="soft"),
@@ -106,23 +112,21 @@ pd.Series(found["mean_test_score"].to_numpy(), index=names, name="AUC (patients)
 # At prediction
 # -------------
 #
-# ``n_tta`` averages the probabilities of the image itself and of augmented views of it.  The views
+# ``n_views`` averages the probabilities of the image itself and of augmented views.  The views
 # are the same for every image and every call, so that a prediction can be repeated, and does not
 # depend on which other recordings are predicted with it.
 
 classifier = BackboneClassifier(
-    "convnext_femto",
-    weights=None,
-    spec_augment=0.7,
+    Backbone("convnext_femto", weights=None),
+    augment=Augment(spec=0.7, n_views=8),
     lr=1e-3,
     max_epochs=10,
-    n_tta=8,
     random_state=0,
 ).fit(images, y)
 averaged = classifier.predict_proba(images)
 print("the same twice:", np.array_equal(averaged, classifier.predict_proba(images)))
 
-plain = classifier.set_params(n_tta=1).predict_proba(images)
+plain = classifier.set_params(augment__n_views=1).predict_proba(images)
 fig, ax = plt.subplots(figsize=(4, 3.6), layout="constrained")
 ax.plot([0, 1], [0, 1], color="0.8")
 ax.scatter(plain[:, 1], averaged[:, 1], c=y, cmap="coolwarm", s=18)

@@ -29,6 +29,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from sklearn_dysarthria import (
+    Backbone,
     BackboneClassifier,
     BackboneEmbeddings,
     LogMelDeltaImages,
@@ -63,8 +64,9 @@ pd.DataFrame(
 # One Pipeline for all of them
 # ----------------------------
 #
-# The networks below are the small ones of the table, or are made small: ``depth`` keeps
-# the first stages only, of which a ConvNeXt's stem is one, and ``width`` multiplies the channels.
+# The networks below are the small ones of the table, or are made small: ``depth`` of a
+# :class:`~sklearn_dysarthria.Backbone` keeps the first stages only, of which a ConvNeXt's stem is
+# one, and ``width`` multiplies the channels.
 
 X, y = make_dysarthric_speech(n_patients=16, difficulty="easy", random_state=0)
 cache = tempfile.TemporaryDirectory()
@@ -76,7 +78,9 @@ pipeline = Pipeline(
         ("images", images),
         (
             "classify",
-            BackboneClassifier("convnext_femto", weights=None, max_epochs=8, random_state=0),
+            BackboneClassifier(
+                Backbone("convnext_femto", weights=None), max_epochs=8, random_state=0
+            ),
         ),
     ]
 )
@@ -84,11 +88,13 @@ variants = {
     "small ConvNeXt": {},
     "its stem and two groups": {"depth": 3},
     "twice as wide": {"width": 2.0},
-    "MobileNet v3": {"backbone": "mobilenet_v3_small"},
-    "narrow AlexNet": {"backbone": "alexnet", "width": 0.25},
+    "MobileNet v3": {"name": "mobilenet_v3_small"},
+    "narrow AlexNet": {"name": "alexnet", "width": 0.25},
 }
 models = {
-    name: clone(pipeline).set_params(**{f"classify__{key}": v for key, v in params.items()})
+    name: clone(pipeline).set_params(
+        **{f"classify__backbone__{key}": v for key, v in params.items()}
+    )
     for name, params in variants.items()
 }
 result = compare(
@@ -112,7 +118,7 @@ result.table[["balanced accuracy", "AUC"]]
 fig, ax = plt.subplots(figsize=(5.6, 3), layout="constrained")
 pictures = images.fit_transform(X)
 for frozen in [None, 2, 4, "all"]:
-    model = clone(pipeline["classify"]).set_params(freeze=frozen).fit(pictures, y)
+    model = clone(pipeline["classify"]).set_params(backbone__freeze=frozen).fit(pictures, y)
     trained = count_parameters(model.net_.module_, trainable_only=True)
     ax.plot(model.history_["train_loss"], marker=".", label=f"{frozen}: {trained:,} trained")
 ax.set(xlabel="epoch", ylabel="training loss")
@@ -121,6 +127,7 @@ ax.legend(title="freeze", fontsize=8)
 # %%
 # A network can also be a plain transformer in front of any scikit-learn classifier:
 
-vectors = BackboneEmbeddings("resnet18", weights=None, random_state=0).fit_transform(pictures)
+resnet = Backbone("resnet18", weights=None)
+vectors = BackboneEmbeddings(resnet, random_state=0).fit_transform(pictures)
 print(vectors.shape)
 cache.cleanup()

@@ -30,8 +30,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_dysarthria import (
+    Backbone,
     BackboneEmbeddings,
     EGeMAPSFeatures,
+    HyperHead,
     HyperLinearClassifier,
     LogMelDeltaImages,
     PatientVotingClassifier,
@@ -57,10 +59,10 @@ front_end = [
             cache=cache.name,
         ),
     ),
-    ("embed", BackboneEmbeddings("convnext_femto", weights=None, random_state=0)),
+    ("embed", BackboneEmbeddings(Backbone("convnext_femto", weights=None), random_state=0)),
     ("scale", StandardScaler()),
 ]
-head = HyperLinearClassifier(max_epochs=8, lr=5e-4, n_contexts=8)
+head = HyperLinearClassifier(max_epochs=8, lr=5e-4, head=HyperHead(n_contexts=8))
 ensemble = SeedEnsembleClassifier(head, n_estimators=8, random_state=0)
 network = Pipeline([*front_end, ("classify", ensemble)])
 

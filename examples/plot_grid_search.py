@@ -28,6 +28,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_dysarthria import (
+    Backbone,
     BackboneEmbeddings,
     HyperLinearClassifier,
     LogMelDeltaImages,
@@ -106,8 +107,7 @@ print(f"nested cross-validation:  {nested.mean():.2f} (folds: {np.round(nested, 
 # A frozen backbone turns images into vectors once, and a small head learns on them.  That makes a
 # search over the front end affordable without a GPU.  Here the backbone is a small ConvNeXt with
 # *random* weights, which are fixed by ``random_state``: enough to show the search, and no match
-# for a pretrained one (``BackboneEmbeddings(weights="IMAGENET1K_V1")``, which downloads AlexNet's
-# weights on first use).
+# for a pretrained one (``BackboneEmbeddings("alexnet")``, which downloads its weights).
 #
 # Images are cached like features.  The grid holds parameters of two steps, and every combination
 # is trained on the same folds.
@@ -125,7 +125,7 @@ network = Pipeline(
                 cache=cache.name,
             ),
         ),
-        ("embed", BackboneEmbeddings("convnext_femto", weights=None, random_state=0)),
+        ("embed", BackboneEmbeddings(Backbone("convnext_femto", weights=None), random_state=0)),
         ("scale", StandardScaler()),
         ("classify", HyperLinearClassifier(max_epochs=40, random_state=0)),
     ]
@@ -159,7 +159,7 @@ fig.colorbar(drawn, label="balanced accuracy\n(patients)")
 # side of it is no news.
 #
 # A search is a model like any other: ``image_search.best_estimator_`` is fitted on all of ``X``
-# with the best parameters, goes from recordings to decisions about patients, and tells how they
+# with the best parameters, goes from recordings to decisions about patients, and shows how they
 # came about.
 
 print(image_search.best_params_)

@@ -26,9 +26,12 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from sklearn_dysarthria import (
+    Backbone,
     HyperAlexNetClassifier,
+    HyperHead,
     LogMelDeltaImages,
     PatientVotingClassifier,
+    Schedule,
     StratifiedPatientKFold,
     make_dysarthric_speech,
     patient_scorer,
@@ -52,7 +55,11 @@ pipeline = Pipeline(
         (
             "classify",
             HyperAlexNetClassifier(
-                weights=None, backbone_width=0.25, lr=1e-3, max_epochs=8, random_state=0
+                backbone=Backbone("alexnet", weights=None, width=0.25),
+                head=HyperHead(),
+                lr=1e-3,
+                max_epochs=8,
+                random_state=0,
             ),
         ),
     ]
@@ -105,11 +112,14 @@ inputs.pivot(index="channels", columns="images__representation", values="mean_te
 # A larger context C makes a larger hypernetwork, whatever it does to the score.
 
 sizes = [32, 64, 128, 256]
-contexts = search({"classify__context_dim": sizes})
+contexts = search({"classify__head__context_dim": sizes})
 images = pipeline["images"].fit_transform(X)
 fitted = [
     HyperAlexNetClassifier(
-        weights=None, backbone_width=0.25, context_dim=size, max_epochs=1, random_state=0
+        backbone=Backbone("alexnet", weights=None, width=0.25),
+        head=HyperHead(context_dim=size),
+        max_epochs=1,
+        random_state=0,
     ).fit(images, y)
     for size in sizes
 ]
@@ -131,9 +141,9 @@ count.set_ylim(0)
 # Optimiser and schedule
 # ----------------------
 #
-# ``lr_schedule`` moves the learning rate over the epochs; ``warmup_epochs`` raises it to its value
-# first.  Stochastic gradient descent wants a larger rate than Adam, so that the grid is a list of
-# two.
+# ``lr_schedule`` moves the learning rate over the epochs; the ``warmup_epochs`` of a
+# :class:`~sklearn_dysarthria.Schedule` raise it to its value first.  Stochastic gradient descent
+# wants a larger rate than Adam, so that the grid is a list of two.
 
 learned = pd.concat(
     [
@@ -151,16 +161,15 @@ learned["schedule"] = learned["classify__lr_schedule"].fillna("constant")
 learned.pivot(index="classify__optimizer", columns="schedule", values="mean_test_score").round(2)
 
 # %%
-# ``history_`` tells which rate was used in which epoch:
+# ``history_`` holds the rate of every epoch:
 
 fig, ax = plt.subplots(figsize=(5.6, 3), layout="constrained")
 for schedule in ["cosine", "linear", "step", "exponential", "one_cycle"]:
+    warmup_epochs = 0 if schedule == "one_cycle" else 2
     model = HyperAlexNetClassifier(
-        weights=None,
-        backbone_width=0.25,
+        backbone=Backbone("alexnet", weights=None, width=0.25),
         lr=1e-3,
-        lr_schedule=schedule,
-        warmup_epochs=0 if schedule == "one_cycle" else 2,
+        lr_schedule=Schedule(schedule, warmup_epochs=warmup_epochs),
         max_epochs=12,
         random_state=0,
     ).fit(images[:16], y[:16])

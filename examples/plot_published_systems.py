@@ -43,8 +43,9 @@ systems = {
 }
 interesting = [
     *("images__n_mels", "images__freq_ranges", "images__image_size"),
-    *("classify__weights", "classify__loss", "classify__class_weight", "classify__optimizer"),
-    *("classify__lr", "classify__lr_schedule", "classify__max_epochs", "classify__spec_augment"),
+    *("classify__backbone__name", "classify__backbone__weights", "classify__loss"),
+    *("classify__class_weight", "classify__optimizer", "classify__lr", "classify__lr_schedule"),
+    *("classify__max_epochs", "classify__augment"),
 ]
 pd.DataFrame(
     {name: {key: str(p.get_params()[key]) for key in interesting} for name, p in systems.items()}

@@ -38,6 +38,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sklearn_dysarthria import (
+    EarlyStopping,
     HyperLinearClassifier,
     LogMelDeltaImages,
     PatientVotingClassifier,
@@ -179,7 +180,7 @@ for ax, name in zip(axes, ("none", "SAND's multipliers", "SMOTE"), strict=True):
 # :class:`~sklearn_dysarthria.ResampledClassifier` resamples rows, labels and patients together.
 
 network = HyperLinearClassifier(
-    lr=1e-3, max_epochs=30, early_stopping=True, patience=5, random_state=0
+    lr=1e-3, max_epochs=30, early_stopping=EarlyStopping(patience=5), random_state=0
 )
 stopped = PatientVotingClassifier(
     Pipeline(
@@ -199,6 +200,6 @@ print(
 )
 
 # %%
-# Vectors that SMOTE makes up are of no patient, and a classifier that stops early refuses them.
+# Vectors that SMOTE makes up are of no patient, and a classifier that stops early raises an error.
 # For networks there is a simpler way as well: ``oversample={1: 5, 2: 4}`` of the package's own
 # image classifiers repeats rows without holding them in memory twice.

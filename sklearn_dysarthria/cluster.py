@@ -1,4 +1,4 @@
-"""Work on several computers: joblib's Dask backend, made to outlive its workers."""
+"""Work on several computers: joblib's Dask backend, made to survive the death of workers."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class _OutlivingBackend(DaskDistributedBackend):
     def submit(
         self, func: Any, callback: Callable[[Any], Any] | None = None
     ) -> ConcurrentFuture[Any]:
-        """Submit as joblib does, and report what Dask gave up: joblib tells nobody and waits."""
+        """Submit as joblib does, and raise what Dask gave up, where joblib would wait for ever."""
         submitted = super().submit(func, callback=callback)
 
         def report(done: ConcurrentFuture[Any]) -> None:

@@ -174,7 +174,7 @@ class WeightsError(RuntimeError):
 
 
 class TorchStackError(ImportError):
-    """The installed torch, torchvision and torchaudio do not fit together."""
+    """The installed torch and torchvision do not fit together."""
 
 
 class RecordingWarning(UserWarning):
@@ -190,7 +190,7 @@ class BandwidthWarning(UserWarning):
 
 
 class LabelLeakWarning(UserWarning):
-    """A column that was asked for tells the label, or nearly so."""
+    """A column that was asked for gives the label away, or nearly so."""
 
 
 class SmallClassWarning(UserWarning):

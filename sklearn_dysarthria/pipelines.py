@@ -31,11 +31,11 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             # purpose from the README, where the notebooks differ: SpecAugment (they erase
             # rectangles), one frequency range per group of tasks, and the learning rate.
             # Its images have time from top to bottom, so that its vertical flip is our horizontal.
-            "classify__horizontal_flip": 0.3,
-            "classify__vertical_flip": 0.5,
-            "classify__rotation": 10,
-            "classify__color_jitter": (0.2, 0.2, 0.0),
-            "classify__translation": 0.1,
+            "classify__augment__horizontal_flip": 0.3,
+            "classify__augment__vertical_flip": 0.5,
+            "classify__augment__rotation": 10,
+            "classify__augment__color_jitter": (0.2, 0.2, 0.0),
+            "classify__augment__translation": 0.1,
         },
     },
     "quick": {
@@ -46,7 +46,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "images__n_mels": 64,
             "images__fmax": 8000,
             "images__image_size": 64,
-            "classify__weights": None,
+            "classify__backbone__weights": None,
             "classify__max_epochs": 10,
         },
         "convnext": {
@@ -56,8 +56,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "images__n_mels": 64,
             "images__freq_ranges": SAND_BANDS,
             "images__image_size": 64,
-            "classify__variant": "femto",
-            "classify__weights": None,
+            "classify__backbone__name": "convnext_femto",
+            "classify__backbone__weights": None,
             "classify__lr": 1e-3,
             "classify__max_epochs": 20,
         },
@@ -132,7 +132,8 @@ def hyper_alexnet_pipeline(*, preset: str = "paper", cache: Any = None, **params
     cache : str, path, RecordingCache or joblib.Memory, optional
         Folder that keeps the images.
     **params : dict
-        Passed to ``set_params``: ``classify__lr=1e-3``, ``images__n_mels=128``, …
+        Passed to ``set_params``: ``classify__lr=1e-3``, ``classify__augment__rotation=10``,
+        ``images__n_mels=128``, …
 
     Returns
     -------
@@ -144,11 +145,25 @@ def hyper_alexnet_pipeline(*, preset: str = "paper", cache: Any = None, **params
     L. Ilias, D. Askounis, "Recognition of Dysarthria in Amyotrophic Lateral Sclerosis patients
     using Hypernetworks", arXiv:2503.01892 (2025).
     """
-    from sklearn_dysarthria.classifiers import HyperAlexNetClassifier  # imports torch
-
-    pipeline = Pipeline(
-        [("images", LogMelDeltaImages(cache=cache)), ("classify", HyperAlexNetClassifier())]
+    from sklearn_dysarthria.classifiers import (  # imports torch
+        Adam,
+        Augment,
+        Backbone,
+        CrossEntropy,
+        HyperAlexNetClassifier,
+        HyperHead,
+        Schedule,
     )
+
+    classifier = HyperAlexNetClassifier(
+        backbone=Backbone("alexnet"),
+        head=HyperHead(),
+        loss=CrossEntropy(),
+        augment=Augment(),
+        optimizer=Adam(),
+        lr_schedule=Schedule(),
+    )
+    pipeline = Pipeline([("images", LogMelDeltaImages(cache=cache)), ("classify", classifier)])
     return _configured(pipeline, "hyper_alexnet", preset, params)
 
 
@@ -174,7 +189,8 @@ def sand_convnext_pipeline(
     cache : str, path, RecordingCache or joblib.Memory, optional
         Folder that keeps images.
     **params : dict
-        Passed to ``set_params``: ``classify__variant="tiny"``, …
+        Passed to ``set_params``: ``classify__backbone__name="convnext_tiny"``,
+        ``classify__augment__rotation=5``, …
 
     Returns
     -------
@@ -192,12 +208,26 @@ def sand_convnext_pipeline(
     J. M. Mboe, A. N. Farras, L. A. Nikmah, "ConvNeXt-Based Deep Learning Framework for ALS
     Dysarthria Severity Classification", SAND challenge, ICASSP 2026.
     """
-    from sklearn_dysarthria.classifiers import ConvNeXtSeverityClassifier  # imports torch
+    from sklearn_dysarthria.classifiers import (  # imports torch
+        AdamW,
+        Augment,
+        Backbone,
+        ConvNeXtSeverityClassifier,
+        FocalLoss,
+        Schedule,
+    )
 
+    classifier = ConvNeXtSeverityClassifier(
+        backbone=Backbone("convnext_base"),
+        loss=FocalLoss(),
+        augment=Augment(spec=0.7),
+        optimizer=AdamW(),
+        lr_schedule=Schedule("cosine"),
+    )
     pipeline = Pipeline(
         [
             ("images", LogMelDeltaImages(vad=EnergyVAD(), cache=cache)),
-            ("classify", ConvNeXtSeverityClassifier()),
+            ("classify", classifier),
         ]
     )
     if isinstance(oversample, str) and oversample == "sand":

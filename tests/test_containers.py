@@ -1,6 +1,7 @@
-"""Truncated files are told from whole ones, container by container."""
+"""Truncated files are distinguished from whole ones, container by container."""
 
 import contextlib
+import os
 import struct
 from types import SimpleNamespace
 
@@ -10,7 +11,6 @@ import soundfile as sf
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sklearn_dysarthria._utils import containers
 from sklearn_dysarthria.exceptions import (
     EmptyAudioError,
     RecordingError,
@@ -180,7 +180,7 @@ def test_flac_of_unknown_length_asks_for_another(folder, whole):
     content[22:26] = bytes(4)
     path = saved(folder, content, "flac")
     for function in (load_waveform, describe_recording):
-        with pytest.raises(UnreadableAudioError, match=r"does not tell how long.*to a pipe"):
+        with pytest.raises(UnreadableAudioError, match=r"does not say how long.*to a pipe"):
             function(path)
 
 
@@ -313,7 +313,7 @@ def test_a_plain_header_is_checked_like_any_other(folder, monkeypatch):
 
 def test_a_file_that_becomes_shorter_while_it_is_read_is_no_plain_one(folder, monkeypatch):
     path = saved(folder, wav_bytes([(b"data", 8, bytes(8))])[:-2])
-    monkeypatch.setattr(containers.os, "fstat", lambda _: SimpleNamespace(st_size=44 + 8))
+    monkeypatch.setattr(os, "fstat", lambda _: SimpleNamespace(st_size=44 + 8))
     assert describe_plain_wav(str(path)) == (RATE, 1, 4)
     assert read_plain_wav(str(path)) is None
 

@@ -18,6 +18,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 
 from sklearn_dysarthria import (
+    Backbone,
     ConvNeXtSeverityClassifier,
     EGeMAPSFeatures,
     LogMelDeltaImages,
@@ -27,7 +28,7 @@ from sklearn_dysarthria import (
     dask_backend,
     patient_scorer,
 )
-from sklearn_dysarthria._utils.progress import parallel_map
+from sklearn_dysarthria._utils.parallel import parallel_map
 
 distributed = pytest.importorskip("distributed")
 cloudpickle = pytest.importorskip("cloudpickle")
@@ -86,7 +87,9 @@ def _network(cache, max_epochs=2):
         sample_rate=16000, n_fft=512, hop_length=128, n_mels=32, image_size=64, cache=cache
     )
     network = ConvNeXtSeverityClassifier(
-        variant="tiny", depth=1, width=0.125, weights=None, max_epochs=max_epochs, random_state=0
+        backbone=Backbone("convnext_tiny", depth=1, width=0.125, weights=None),
+        max_epochs=max_epochs,
+        random_state=0,
     )
     return PatientVotingClassifier(make_pipeline(images, network))
 
@@ -131,7 +134,7 @@ def test_search_gives_serial_scores_and_shares_the_cache(client, tmp_path):
         for _ in range(2)
     )
     # Neither worker shall be done with everything before the other has imported the package.
-    client.run(importlib.import_module, "sklearn_dysarthria.patients._voting")
+    client.run(importlib.import_module, "sklearn_dysarthria.patients.voting._classifier")
     client.run(_note_extractions, extractions)
     with joblib.parallel_config(backend="dask"):
         search.fit(X, y)

@@ -30,7 +30,7 @@ def work(n_rows):
         mmap_folder=settings["folder"],
     ).fit_transform(X)
     net = BackboneClassifier(
-        "alexnet", weights=None, width=0.05, max_epochs=1, batch_size=8, device="cpu",
+        Backbone("alexnet", weights=None, width=0.05), max_epochs=1, batch_size=8, device="cpu",
         random_state=0, oversample=settings.get("oversample"))
     if settings.get("resample"):
         net = ResampledClassifier(RecordingOverSampler(multipliers=settings["resample"]), net)

@@ -4,7 +4,11 @@ import pytest
 from sklearn.base import clone
 
 from sklearn_dysarthria import (
+    AdamW,
+    Augment,
+    FocalLoss,
     LogMelDeltaImages,
+    Schedule,
     egemaps_svm_patient_model,
     egemaps_svm_pipeline,
     hyper_alexnet_pipeline,
@@ -57,18 +61,18 @@ def test_published_configurations():
     images = alexnet["images"].get_params()
     assert (images["sample_rate"], images["n_fft"], images["hop_length"]) == (22050, 2048, 512)
     assert (images["n_mels"], images["image_size"]) == (224, 224)
-    assert alexnet["classify"].weights is not None
+    assert alexnet["classify"].backbone.weights is not None
     assert list(convnext.named_steps) == ["images", "classify"]
     assert convnext["images"].n_mels == 256
     assert convnext["images"].freq_ranges == SAND_BANDS
-    assert convnext["classify"].weights is not None
+    assert convnext["classify"].backbone.weights is not None
 
 
 @pytest.mark.parametrize("build", [hyper_alexnet_pipeline, sand_convnext_pipeline])
 def test_arguments(build, tmp_path):
     model = build(preset="quick", cache=tmp_path, classify__lr=0.5)
     assert model["classify"].lr == 0.5
-    assert model["classify"].weights is None
+    assert model["classify"].backbone.weights is None
     assert model["images"].cache == tmp_path
     with pytest.raises(ValueError, match=r"preset='huge' must be one of \['paper', 'quick'\]"):
         build(preset="huge")
@@ -76,8 +80,20 @@ def test_arguments(build, tmp_path):
         build(classify__learning_rate=1)
 
 
+@pytest.mark.parametrize("build", [hyper_alexnet_pipeline, sand_convnext_pipeline])
+@pytest.mark.parametrize("preset", ["paper", "quick"])
+def test_every_object_that_has_parameters_is_there(build, preset):
+    pipeline = build(preset=preset, classify__augment__rotation=10)
+    assert pipeline["classify"].augment.rotation == 10
+    for name in ("backbone__freeze", "loss__label_smoothing", "lr_schedule__warmup_epochs"):
+        pipeline.set_params(**{f"classify__{name}": 1})
+
+
 def test_pipelines_do_not_share_settings():
     before = repr(PRESETS)
+    sand_convnext_pipeline(classify__augment__rotation=77, classify__backbone__freeze="all")
+    assert sand_convnext_pipeline()["classify"].augment.rotation == 10
+    assert sand_convnext_pipeline()["classify"].backbone.freeze is None
     first = sand_convnext_pipeline(images__n_mels=64)
     assert first["images"].n_mels == 64
     assert sand_convnext_pipeline()["images"].n_mels == 256
@@ -87,12 +103,18 @@ def test_pipelines_do_not_share_settings():
 def test_the_sand_entrys_training():
     entry = sand_convnext_pipeline(oversample="sand")["classify"].get_params()
     assert entry["oversample"] == SAND_OVERSAMPLING == {1: 21, 2: 5, 3: 2}
-    assert (entry["variant"], entry["loss"], entry["gamma"]) == ("base", "focal", 2.0)
-    assert (entry["optimizer"], entry["lr"], entry["weight_decay"]) == ("adamw", 1e-4, 0.01)
-    assert (entry["lr_schedule"], entry["max_epochs"], entry["batch_size"]) == ("cosine", 75, 16)
-    assert (entry["spec_augment"], entry["stochastic_depth"]) == (0.7, 0.1)
-    assert (entry["horizontal_flip"], entry["vertical_flip"], entry["rotation"]) == (0.3, 0.5, 10)
-    assert (entry["color_jitter"], entry["translation"]) == ((0.2, 0.2, 0.0), 0.1)
+    assert (entry["backbone__name"], entry["loss"]) == ("convnext_base", FocalLoss(gamma=2.0))
+    assert (entry["optimizer"], entry["lr"], entry["weight_decay"]) == (AdamW(), 1e-4, 0.01)
+    assert (entry["lr_schedule"], entry["max_epochs"]) == (Schedule("cosine"), 75)
+    assert (entry["batch_size"], entry["stochastic_depth"]) == (16, 0.1)
+    assert entry["augment"] == Augment(
+        spec=0.7,
+        horizontal_flip=0.3,
+        vertical_flip=0.5,
+        rotation=10,
+        color_jitter=(0.2, 0.2, 0.0),
+        translation=0.1,
+    )
     assert sand_convnext_pipeline(oversample={"ALS": 2})["classify"].oversample == {"ALS": 2}
     assert sand_convnext_pipeline()["classify"].oversample is None
     with pytest.raises(ValueError, match="oversample='SAND' must be 'sand'"):
@@ -100,7 +122,7 @@ def test_the_sand_entrys_training():
 
 
 @pytest.mark.parametrize("build", [hyper_alexnet_pipeline, sand_convnext_pipeline])
-def test_every_published_parameter_is_reachable_and_survives_cloning(build):
+def test_every_published_parameter_can_be_set_and_survives_cloning(build):
     pipeline = build(preset="quick")
     for name, value in pipeline.get_params().items():
         if "__" in name:
@@ -142,7 +164,7 @@ def test_a_step_given_whole_is_left_alone_by_the_preset():
     pipeline = hyper_alexnet_pipeline(preset="quick", images=images)
     assert pipeline["images"] is images
     assert images.n_mels == 17
-    assert pipeline["classify"].weights is None
+    assert pipeline["classify"].backbone.weights is None
 
 
 @pytest.mark.parametrize("oversample", [[1, 2], 3, "SAND"])

@@ -10,17 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.svm import SVC
-from skorch import NeuralNet
 
 from sklearn_dysarthria import (
+    Backbone,
     HierarchicalClassifier,
     HyperAlexNetClassifier,
-    HyperLinearClassifier,
     PatientVotingClassifier,
     RecordingOverSampler,
     ResampledClassifier,
@@ -29,8 +26,6 @@ from sklearn_dysarthria import (
     hyper_alexnet_pipeline,
     make_dysarthric_speech,
 )
-from sklearn_dysarthria._utils.decisions import decision_from_probabilities
-from sklearn_dysarthria.classifiers._net_state import pack, unpack
 from sklearn_dysarthria.nn import HyperAlexNetModule
 
 NEEDLESS = ["matplotlib", "librosa", "opensmile", "openpyxl", "imblearn", "pytest", "numba"]
@@ -40,8 +35,7 @@ NEEDLESS += [
     "sklearn_dysarthria.report._compare",
 ]
 SMALL = {
-    "backbone": "convnext_femto",
-    "weights": None,
+    "backbone": Backbone("convnext_femto", weights=None),
     "embedding_dim": 8,
     "max_epochs": 1,
     "device": "cpu",
@@ -162,25 +156,6 @@ def test_wrapped_networks_are_asked_once_and_answer_alike(name, voting, images, 
     expected = inner.predict(pixels[:8])
     np.testing.assert_array_equal(answers, expected)
     assert len(np.unique(expected)) > 1
-    decision = decision_from_probabilities(voted.estimator_)
-    np.testing.assert_array_equal(decision(inner.predict_proba(pixels[:8])), expected)
-
-
-@pytest.mark.parametrize("loss", ["coral", "corn"])
-@pytest.mark.parametrize(
-    "wrap", [SkipFailedRows, lambda inner: ResampledClassifier(RecordingOverSampler(), inner)]
-)
-def test_wrappers_decide_by_the_rule_of_what_they_wrap(wrap, loss):
-    rng = np.random.default_rng(0)
-    y = np.arange(80) % 4
-    X = y[:, None] + rng.normal(size=(80, 3))
-    inner = HyperLinearClassifier(loss=loss, max_epochs=3, lr=0.02, random_state=0)
-    model = wrap(inner).fit(X, y)
-    decision = decision_from_probabilities(model)
-    np.testing.assert_array_equal(decision(model.predict_proba(X)), model.predict(X))
-    probabilities = rng.dirichlet(np.ones(4), size=50)
-    medians = (probabilities.cumsum(axis=1) < 0.5).sum(axis=1)
-    np.testing.assert_array_equal(decision(probabilities), model.classes_[medians])
 
 
 def test_members_that_vote_are_asked_once(images, passes):
@@ -189,25 +164,6 @@ def test_members_that_vote_are_asked_once(images, passes):
     passes.clear()
     model.predict(pixels[:8])
     assert len(passes) == 3
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: SkipFailedRows(Contrary(**SMALL)),
-        lambda: SkipFailedRows(FixedThresholdClassifier(small(), threshold=0.1)),
-        lambda: SkipFailedRows(SVC(probability=True)),
-        lambda: SeedEnsembleClassifier(small(), 2, voting="hard"),
-        lambda: HierarchicalClassifier(small(), Contrary(**SMALL), healthy=2),
-        lambda: HierarchicalClassifier(small(), healthy=2, threshold=0),
-    ],
-)
-def test_whose_probabilities_do_not_decide(make):
-    model = make()  # only the attributes of a fit are looked at
-    for name in ("estimator", "detector", "grader"):
-        if hasattr(model, name):
-            setattr(model, f"{name}_", getattr(model, name) or model.detector)
-    assert decision_from_probabilities(model) is None
 
 
 def test_a_single_row_starts_no_workers(model, speech, monkeypatch):
@@ -268,40 +224,6 @@ def test_a_copied_net_is_the_same_and_its_own(model, speech, way, tmp_path):
     assert all(torch.equal(weights(model)[name], tensor) for name, tensor in before.items())
 
 
-def test_packed_tensors_keep_type_layout_and_shared_memory():
-    base = torch.arange(24, dtype=torch.float32)
-    tied = torch.nn.Linear(2, 2)
-    kept = {
-        "view": base[3:],
-        "base": base,
-        "half": torch.ones(3, dtype=torch.bfloat16),
-        "layout": torch.rand(2, 3, 4, 4).to(memory_format=torch.channels_last),
-        "tied": torch.nn.Sequential(tied, tied),
-        "empty": torch.empty(0, dtype=torch.int64),
-    }
-    pickled, arrays = pack(kept)
-    assert len(pickled) < 3000
-    assert {array.dtype for array in arrays} == {np.dtype(np.uint8)}
-    back = unpack(pickled, arrays, "cpu")
-    for name in ("view", "base", "half", "layout", "empty"):
-        assert back[name].dtype == kept[name].dtype
-        assert back[name].stride() == kept[name].stride()
-        assert torch.equal(back[name], kept[name])
-    back["base"].zero_()
-    assert not back["view"].any()
-    assert kept["view"].any()
-    assert back["tied"][0].weight is back["tied"][1].weight
-    assert isinstance(back["tied"][0].weight, torch.nn.Parameter)
-
-
-def test_states_of_skorch_itself_still_load(model):
-    net = model.estimator_[-1].net_
-    other = type(net).__new__(type(net))
-    other.__setstate__(NeuralNet.__getstate__(net))
-    ours, theirs = net.module_.state_dict(), other.module_.state_dict()
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-
-
 def test_a_pipeline_with_an_answer_of_its_own_is_asked_itself():
     class Odd(Pipeline):
         def predict(self, X, **params):
@@ -311,17 +233,3 @@ def test_a_pipeline_with_an_answer_of_its_own_is_asked_itself():
     lengths = FunctionTransformer(lambda table: np.arange(len(table))[:, None])
     model = PatientVotingClassifier(Odd([("lengths", lengths), ("knn", KNeighborsClassifier(1))]))
     assert set(model.fit(X, y).predict(X)) == {np.unique(y)[0]}
-
-
-def test_labels_of_subclassed_pipelines_do_not_follow_from_probabilities():
-    class Odd(Pipeline):
-        def predict(self, X, **params):
-            return np.repeat(self.classes_[:1], len(X))
-
-    X = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
-    y = np.arange(12) % 2
-    network = HyperLinearClassifier(max_epochs=1, random_state=0)
-    plain = SkipFailedRows(Pipeline([("network", network)])).fit(X, y)
-    assert decision_from_probabilities(plain) is not None
-    odd = SkipFailedRows(Odd([("network", network)])).fit(X, y)
-    assert decision_from_probabilities(odd) is None

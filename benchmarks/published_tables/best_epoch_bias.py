@@ -20,7 +20,12 @@ from sklearn.metrics import f1_score
 from skorch.callbacks import Callback
 from tables import GRADED, as_markdown, described, load, options, write_command
 
-from sklearn_dysarthria import RepeatedStratifiedPatientKFold, patient_bootstrap
+from sklearn_dysarthria import (
+    Backbone,
+    EarlyStopping,
+    RepeatedStratifiedPatientKFold,
+    patient_bootstrap,
+)
 
 BEST, INNER = "best epoch on the test fold", "epoch with the least loss on inner patients"
 LAST, MEAN = "last epoch", "mean of the last ten epochs"
@@ -65,9 +70,8 @@ def main() -> None:
 
 def systems(args, graded):
     """Return name, front end and classifier of the two published systems."""
-    size = {} if args.size == "paper" else {"weights": None}
-    backbone = "convnext_base" if args.size == "paper" else "convnext_femto"
-    network = {"backbone": backbone, **size}
+    femto = Backbone("convnext_femto", weights=None)
+    network = {"backbone": "convnext_base" if args.size == "paper" else femto}
     return [
         ("SAND entry", recordings(args), classifier(args, network, graded=graded)),
         ("hypernetwork", images(args), alexnet(args)),
@@ -95,8 +99,8 @@ def follow(corpus, front_end, network, args) -> pd.DataFrame:
     rows = []
     for fold, (train, test) in enumerate(corpus.cv or folds.split(corpus.X, corpus.y)):
         model = clone(network).set_params(
-            early_stopping=True,
-            patience=network.max_epochs,  # never stops: the whole run is looked at
+            # Never stops: the whole run is looked at.
+            early_stopping=EarlyStopping(patience=network.max_epochs),
             callbacks=[("test_decisions", TestDecisions(pictures[test]))],
         )
         model.fit(pictures[train], corpus.y[train], groups=patients[train])

@@ -12,6 +12,7 @@ from tables import QUICK_ALEXNET, QUICK_IMAGES
 from sklearn_dysarthria import (
     EGeMAPSFeatures,
     HyperAlexNetClassifier,
+    HyperHead,
     ImagesWithContext,
     LogMelDeltaImages,
     PatientVotingClassifier,
@@ -57,7 +58,8 @@ def hyper_alexnet(args: argparse.Namespace, **params: Any) -> PatientVotingClass
 def with_egemaps(args: argparse.Namespace) -> PatientVotingClassifier:
     """Return the system whose hypernetwork looks at eGeMAPS, standardised in the fold."""
     context = make_pipeline(EGeMAPSFeatures(cache=args.cache), StandardScaler())
-    return voted(ImagesWithContext(images(args), context), alexnet(args, context="data"))
+    classifier = alexnet(args, head=HyperHead(context="data"))
+    return voted(ImagesWithContext(images(args), context), classifier)
 
 
 def baseline(args: argparse.Namespace) -> PatientVotingClassifier:

@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 from models import hyper_alexnet
 from tables import BINARY, Row, load, options, run
 
+from sklearn_dysarthria import HyperHead
 from sklearn_dysarthria.nn import HyperAlexNetModule, count_parameters
 
 SIZES = (32, 64, 128, 256)
@@ -22,7 +23,9 @@ def main() -> None:
     names = {size: f"context of {size}" for size in SIZES}
     published = {128: "82.66 %"}
     rows = {
-        names[size]: Row(hyper_alexnet(args, context_dim=size), published.get(size, "not given"))
+        names[size]: Row(
+            hyper_alexnet(args, head=HyperHead(context_dim=size)), published.get(size, "not given")
+        )
         for size in SIZES
     }
     figures = run(
@@ -46,7 +49,7 @@ def main() -> None:
 
 def n_head_parameters(context_dim: int) -> int:
     """Count the weights of the hypernetwork."""
-    module = HyperAlexNetModule(context_dim=context_dim, backbone_width=0.25)
+    module = HyperAlexNetModule(context_dim=context_dim, width=0.25)
     return count_parameters(module.head)
 
 

@@ -17,7 +17,13 @@ from models import voted
 from sklearn.pipeline import Pipeline
 from tables import QUICK_IMAGES
 
-from sklearn_dysarthria import BackboneClassifier, EnergyVAD, LogMelDeltaImages
+from sklearn_dysarthria import (
+    Augment,
+    Backbone,
+    BackboneClassifier,
+    EnergyVAD,
+    LogMelDeltaImages,
+)
 from sklearn_dysarthria.pipelines import SAND_BANDS, SAND_OVERSAMPLING
 
 SPLIT = (
@@ -30,29 +36,21 @@ TWO_CLASSES = (
 )
 TRAINING = {
     "loss": "focal",
-    "gamma": 2.0,
     "class_weight": "balanced",
     "optimizer": "adamw",
     "weight_decay": 0.01,
     "lr_schedule": "cosine",
-    "spec_augment": 0.7,
-    "horizontal_flip": 0.3,
-    "vertical_flip": 0.5,
-    "rotation": 10,
-    "color_jitter": (0.2, 0.2, 0.0),
-    "translation": 0.1,
+    "augment": Augment(
+        spec=0.7,
+        horizontal_flip=0.3,
+        vertical_flip=0.5,
+        rotation=10,
+        color_jitter=(0.2, 0.2, 0.0),
+        translation=0.1,
+    ),
 }
 """Of the entry's README; flips, rotation, jitter and shift as strong as in its ``train.ipynb``,
 whose images have time from top to bottom: its vertical flip is our horizontal one."""
-
-NO_AUGMENTATION = {
-    "spec_augment": 0.0,
-    "horizontal_flip": 0.0,
-    "vertical_flip": 0.0,
-    "rotation": 0.0,
-    "color_jitter": 0.0,
-    "translation": 0.0,
-}
 
 
 def published_networks(args: argparse.Namespace) -> list[tuple[str, dict[str, Any], str]]:
@@ -64,15 +62,18 @@ def published_networks(args: argparse.Namespace) -> list[tuple[str, dict[str, An
             ("ConvNeXt-Base", {"backbone": "convnext_base"}, "0.598, 0.43, 89M"),
             ("ConvNeXt-Large", {"backbone": "convnext_large"}, "0.598, 0.53, 198M"),
         ]
-    femto = {"backbone": "convnext_femto", "weights": None}
-    tiny = {"backbone": "timm/vit_tiny_patch16_224", "weights": None, "lr": 3e-4}
+    vit = Backbone("timm/vit_tiny_patch16_224", weights=None)
+    femto, half, twice = (
+        {"backbone": Backbone("convnext_femto", weights=None, width=width)}
+        for width in (1.0, 0.5, 2.0)
+    )
     return [
-        ("small ViT", tiny, "0.606, 0.42, 86M (Base)"),
-        ("small ConvNeXt, half as wide", {**femto, "width": 0.5}, "0.578, 0.36, 50M (Small)"),
+        ("small ViT", {"backbone": vit, "lr": 3e-4}, "0.606, 0.42, 86M (Base)"),
+        ("small ConvNeXt, half as wide", half, "0.578, 0.36, 50M (Small)"),
         ("small ConvNeXt", femto, "0.598, 0.43, 89M (Base)"),
-        ("small ConvNeXt, twice as wide", {**femto, "width": 2.0}, "0.598, 0.53, 198M (Large)"),
+        ("small ConvNeXt, twice as wide", twice, "0.598, 0.53, 198M (Large)"),
         # All of the entry's augmentation at once is more than a small network fits in few epochs.
-        ("small ConvNeXt, no augmentation", {**femto, **NO_AUGMENTATION}, "not given"),
+        ("small ConvNeXt, no augmentation", {**femto, "augment": None}, "not given"),
     ]
 
 
@@ -108,7 +109,7 @@ def classifier(
         **network,
         **params,
     }
-    if chosen["backbone"].startswith("convnext"):
+    if getattr(chosen["backbone"], "name", chosen["backbone"]).startswith("convnext"):
         chosen.setdefault("stochastic_depth", 0.1)
     return BackboneClassifier(**chosen)
 

@@ -12,6 +12,8 @@ from sand_entry import SPLIT, TWO_CLASSES, convnext
 from sklearn.metrics import classification_report
 from tables import GRADED, Row, as_markdown, load, options, run
 
+from sklearn_dysarthria import Backbone
+
 PUBLISHED = {  # precision, recall, F1, patients
     1: (1.00, 0.50, 0.67, 2),
     2: (0.43, 0.75, 0.55, 4),
@@ -32,11 +34,8 @@ def main() -> None:
     args = options(__doc__, GRADED).parse_args()
     graded = args.corpus != "minsk2020"
     corpus = load(args, severity=graded)
-    network = (
-        {"backbone": "convnext_base"}
-        if args.size == "paper"
-        else {"backbone": "convnext_femto", "weights": None}
-    )
+    femto = Backbone("convnext_femto", weights=None)
+    network = {"backbone": "convnext_base" if args.size == "paper" else femto}
     rows = {"ConvNeXt": Row(convnext(args, network, graded=graded), "0.598")}
     run(
         "sand_per_class",

@@ -23,7 +23,7 @@ import pandas as pd
 import torch
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from sklearn_dysarthria import compare, datasets, patient_bootstrap
+from sklearn_dysarthria import Backbone, compare, datasets, patient_bootstrap
 from sklearn_dysarthria.exceptions import SmallClassWarning
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "published_tables"
@@ -45,7 +45,7 @@ QUICK_IMAGES = {
 }
 """Front end of ``--size quick``; that of ``--size paper`` is the default of LogMelDeltaImages."""
 
-QUICK_ALEXNET = {"weights": None, "backbone_width": 0.25, "lr": 5e-4}
+QUICK_ALEXNET = {"backbone": Backbone("alexnet", weights=None, width=0.25), "lr": 5e-4}
 """AlexNet of ``--size quick``: a quarter of the channels, from random weights."""
 
 
@@ -209,7 +209,7 @@ def run(
 
 
 def describe(model: Any) -> str:
-    """Tell with which network, images and training a model was made.
+    """Return with which network, images and training a model was made.
 
     Parameters
     ----------
@@ -221,6 +221,12 @@ def describe(model: Any) -> str:
     said = []
     for name, value in params.items():
         last = name.rpartition("__")[2]
+        if name.endswith("backbone__name"):
+            last = "backbone"
+        elif isinstance(value, Backbone):
+            continue  # described by what it holds
+        elif last == "backbone":  # a name, which stands for published weights
+            value = f"{value}, weights {Backbone(value).weights}"
         if "vad__" in name or (last == "sample_rate" and value is None):
             continue
         if last in _TOLD and (last not in _DEFAULTS or value != _DEFAULTS[last]):
@@ -241,7 +247,6 @@ _TOLD = {
     "n_mels": "mel bands",
     "sample_rate": "resampled to (Hz)",
     "backbone": "backbone",
-    "backbone_width": "width",
     "width": "width",
     "weights": "weights",
     "optimizer": "optimiser",
@@ -251,7 +256,7 @@ _TOLD = {
     "oversample": "oversampling",
     "voting": "vote",
 }
-_DEFAULTS = {"width": 1.0, "backbone_width": 1.0, "oversample": None}
+_DEFAULTS = {"width": 1.0, "oversample": None}
 
 
 def score(predictions: pd.DataFrame, seed: int) -> pd.DataFrame:

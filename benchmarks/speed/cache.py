@@ -37,7 +37,7 @@ from sklearn_dysarthria import (
     fetch_minsk2020_als,
     make_dysarthric_speech,
 )
-from sklearn_dysarthria._utils.file_memo import FileMemo
+from sklearn_dysarthria.recordings._file_memo import FileMemo
 from sklearn_dysarthria.recordings import _audio, _cached_function
 from sklearn_dysarthria.features import _spectrogram  # noqa: F401  (not to be timed)
 

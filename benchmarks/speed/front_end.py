@@ -14,7 +14,7 @@ hold no pause to cut, the synthetic recordings do; the floor cuts nothing).  Tha
 librosa's is checked first.  torchaudio's steps are the same in kind only: its resampling filter is
 another, and so are its derivatives.
 
-Results are dropped, ours after 32 recordings, so that nobody waits for memory that was never used
+Results are dropped, ours after 32 recordings, so that none waits for memory that was never used
 before.  Then they are all kept in one array, ours by a single call, the others' written there one
 by one: on a virtual machine whose host takes back what is free, the first touch of 0.6 MB has taken
 from 0.1 to 1.5 ms.
@@ -217,12 +217,12 @@ def compare(name, paths, rounds):
         rows = []
         for name_of, times in seconds.items():
             against_ours = ratio(seconds, name_of, OURS)
-            told = ""
+            met = ""
             if name_of in TARGETS:
                 target = TARGETS[name_of]
-                told = verdict(f"at least {target:g}", against_ours >= target)
+                met = verdict(f"at least {target:g}", against_ours >= target)
             spent = f"{1e3 * times.median() / len(paths):.2f}"
-            rows.append([name_of, spent, f"{against_ours:.2f}", told])
+            rows.append([name_of, spent, f"{against_ours:.2f}", met])
         tables.append(table(["", "ms per recording", "times as long as ours", "target"], rows))
     return (
         f"## {name}\n\nResults dropped:\n\n{tables[0]}\n\n"

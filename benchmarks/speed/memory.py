@@ -96,7 +96,8 @@ def fit_with(route: str, folder: Path, number: int) -> dict[str, Any]:
         sand_convnext_pipeline,
     )
 
-    small = {"variant": "femto", "weights": None, "width": 0.25, "max_epochs": 1}
+    small = {"backbone__name": "convnext_femto", "backbone__weights": None}
+    small |= {"backbone__width": 0.25, "max_epochs": 1}
     model = sand_convnext_pipeline(
         oversample="sand" if route.startswith("oversample") else None,
         **{f"classify__{name}": value for name, value in small.items()},
@@ -118,11 +119,14 @@ def fit_with(route: str, folder: Path, number: int) -> dict[str, Any]:
 
 def whole_way(folder: Path, number: int) -> dict[str, Any]:
     """Take recordings through VAD, images and a fit, with the images on the disk."""
-    from sklearn_dysarthria import BackboneClassifier, EnergyVAD, LogMelDeltaImages
+    from sklearn_dysarthria import Backbone, BackboneClassifier, EnergyVAD, LogMelDeltaImages
 
     steps = {"VAD": EnergyVAD(), "images": LogMelDeltaImages(mmap_folder=folder)}
     network = BackboneClassifier(
-        "alexnet", weights=None, width=0.125, max_epochs=1, random_state=0, device="cpu"
+        Backbone("alexnet", weights=None, width=0.125),
+        max_epochs=1,
+        random_state=0,
+        device="cpu",
     )
     X, y = recordings(folder, number)
     network.fit(steps["images"].fit_transform(steps["VAD"].fit_transform(X[:32])), y[:32])  # warm

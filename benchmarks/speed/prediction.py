@@ -39,11 +39,17 @@ from sklearn_dysarthria import (
 )
 
 TARGET = 1.5
-QUICK = {"classify__weights": None, "classify__max_epochs": 1, "classify__random_state": 0}
+QUICK = {
+    "classify__backbone__weights": None,
+    "classify__max_epochs": 1,
+    "classify__random_state": 0,
+}
 PIPELINES = {
     "AlexNet": lambda: hyper_alexnet_pipeline(**QUICK),
     "ConvNeXt-Base, energy VAD": lambda: sand_convnext_pipeline(**QUICK),
-    "ConvNeXt-Tiny, energy VAD": lambda: sand_convnext_pipeline(classify__variant="tiny", **QUICK),
+    "ConvNeXt-Tiny, energy VAD": lambda: sand_convnext_pipeline(
+        classify__backbone__name="convnext_tiny", **QUICK
+    ),
 }
 BARE = [sys.executable, "-c", "import torch, torchvision, sklearn, pandas"]
 SETTINGS = {

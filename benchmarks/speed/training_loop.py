@@ -31,7 +31,11 @@ import torch
 from side_by_side import in_turns, keep, ratio, table
 from sklearn.utils import check_random_state
 
-from sklearn_dysarthria import ConvNeXtSeverityClassifier, HyperAlexNetClassifier
+from sklearn_dysarthria import (
+    ConvNeXtSeverityClassifier,
+    HyperAlexNetClassifier,
+    Backbone,
+)
 from sklearn_dysarthria.nn import ConvNeXtModule, HyperAlexNetModule, build_backbone
 
 torch.set_num_threads(side_by_side.THREADS)
@@ -73,10 +77,9 @@ class Case:
     def model(self, device):
         """Make the classifier, with everything off that the loop by hand does not do."""
         return self.estimator(
-            weights=None,
             loss="cross_entropy",
             class_weight=None,
-            spec_augment=0.0,
+            augment=None,
             lr_schedule=None,
             lr=self.lr,
             batch_size=BATCH,
@@ -91,7 +94,7 @@ class Case:
 def convnext(variant, size, n_images, max_epochs):
     return Case(
         ConvNeXtSeverityClassifier,
-        {"variant": variant},
+        {"backbone": Backbone(f"convnext_{variant}", weights=None)},
         ConvNeXtModule,
         {"variant": variant},
         torch.optim.AdamW,
@@ -105,7 +108,7 @@ def convnext(variant, size, n_images, max_epochs):
 CASES = {
     "AlexNet, 224 × 224": Case(
         HyperAlexNetClassifier,
-        {},
+        {"backbone": Backbone("alexnet", weights=None)},
         HyperAlexNetModule,
         {"image_size": (224, 224)},
         torch.optim.Adam,

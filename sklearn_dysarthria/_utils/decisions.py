@@ -1,149 +1,107 @@
-"""How a fitted model decides between classes once it has probabilities."""
+"""How probabilities become classes: one protocol for networks, wrappers, ensembles and votes.
+
+A classifier that does not simply take its most probable class has a method ``_decision`` that
+returns a `Decision`.  `decision_of` finds it inside Pipelines, searches and wrappers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from sklearn_dysarthria._utils.votes import winners
+
+@dataclass(frozen=True)
+class Decision(ABC):
+    """A way from probabilities to classes; equal to others of the same kind and parameters.
+
+    Parameters
+    ----------
+    same_as_predict : bool, default=False
+        Whether the model that decides so has a ``predict`` that gives exactly these classes.  Then
+        a model that was asked for its probabilities need not be asked for its classes.
+    """
+
+    same_as_predict: bool = field(default=False, compare=False, kw_only=True)
+
+    @abstractmethod
+    def __call__(self, probabilities: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """Return the position of each row's class.
+
+        Parameters
+        ----------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            None of them is NaN.
+        classes : ndarray of shape (n_classes,)
+            Labels in order.
+
+        Returns
+        -------
+        ndarray of int of shape (n_samples,)
+            Positions in `classes`.
+        """
 
 
 @dataclass(frozen=True)
-class DecisionRule:
-    """A way from probabilities to classes other than the most probable one.
+class MostProbable(Decision):
+    """Take the most probable class, ties as in `winners`; decision values will do, too."""
 
-    Parameters
-    ----------
-    key : hashable
-        What the rule is; rules with the same key are equal.
-    decide : callable
-        ``decide(probabilities, classes)``: positions in `classes`, of shape (n_samples,), from
-        probabilities of shape (n_samples, n_classes), none of them NaN.
+    def __call__(self, probabilities: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """Return the position of each row's largest entry."""
+        return winners(probabilities, probabilities)
+
+
+@dataclass(frozen=True)
+class MedianClass(Decision):
+    """Take the median of ordered classes.
+
+    It counts the k for which P(y > k) exceeds a half, which is how the authors of CORAL and CORN
+    predict.
     """
 
-    key: Hashable
-    decide: Callable[[np.ndarray, np.ndarray], np.ndarray] = field(compare=False)
+    def __call__(self, probabilities: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """Return the position of each row's median."""
+        above = probabilities[:, :0:-1].cumsum(axis=1)[:, ::-1]
+        return (above > 0.5).sum(axis=1)
 
 
-def decision_rule(model: Any) -> DecisionRule | None:
-    """Return how a fitted model decides from its probabilities.
+def decision_of(model: Any) -> Decision:
+    """Return how a fitted model decides once it has probabilities.
 
     Parameters
     ----------
     model : estimator
-        A fitted classifier; a Pipeline, a search and this package's wrappers decide as the model
-        inside does.
+        A fitted classifier; a Pipeline or a search decides as the model inside does.
 
     Returns
     -------
-    DecisionRule or None
-        None for the most probable class, and for models that do not say.
-
-    Notes
-    -----
-    A model with a rule of its own has a method ``_decision_rule``, which returns it; networks keep
-    what they were trained for in ``net_.objective``.
-    """
-    if hasattr(model, "_decision_rule"):
-        return model._decision_rule()
-    if hasattr(model, "best_estimator_"):
-        return decision_rule(model.best_estimator_)
-    if hasattr(model, "steps"):
-        return decision_rule(model.steps[-1][1])
-    objective = getattr(getattr(model, "net_", None), "objective", None)
-    if objective is not None:
-        return _median(objective) if objective.is_ordinal else None
-    # Of scikit-learn's, some hold a model that they overrule, such as FixedThresholdClassifier.
-    if type(model).__module__.startswith("sklearn_dysarthria.") and hasattr(model, "estimator_"):
-        return decision_rule(model.estimator_)
-    return None
-
-
-def common_rule(models: Iterable[Any]) -> DecisionRule | None:
-    """Return the `decision_rule` of all models; None where they differ."""
-    rules = {decision_rule(model) for model in models}
-    return rules.pop() if len(rules) == 1 else None
-
-
-def decide(rule: DecisionRule | None, scores: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Return the position of each row's class.
-
-    Parameters
-    ----------
-    rule : DecisionRule or None
-        None for the largest score, ties as in `winners`.
-    scores : ndarray of shape (n_samples, n_classes)
-        Probabilities; without a rule, decision values will do.
-    classes : ndarray of shape (n_classes,)
-        Labels in order.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,)
-        Positions in `classes`.
-    """
-    return winners(scores, scores) if rule is None else rule.decide(scores, classes)
-
-
-Decision = Callable[[np.ndarray], np.ndarray]
-"""From probabilities of shape (n_samples, n_classes), none of them NaN, to labels."""
-
-
-def decision_from_probabilities(model: Any) -> Decision | None:
-    """Return what makes the labels of ``model.predict(X)`` out of ``model.predict_proba(X)``.
-
-    Whoever needs classes and probabilities then asks a network only once.
-
-    Parameters
-    ----------
-    model : estimator
-        A fitted classifier; a Pipeline or a search answers as the model inside does.
-
-    Returns
-    -------
-    callable or None
-        ``model._from_probabilities`` where one class defines it beside ``predict`` and
-        ``predict_proba``: a subclass that has only some of them anew may answer something else.
-        None where the classes are not known to follow from the probabilities.
-
-    Notes
-    -----
-    Models that decide so only with some parameters, or around some models, tell by a method
-    ``_decides_by_probabilities``.
+    Decision
+        `MostProbable` for models that do not say.  ``same_as_predict`` is False for a subclass
+        that redefines ``predict`` or ``predict_proba`` without ``_decision``.
     """
     if hasattr(model, "steps") or hasattr(model, "best_estimator_"):
-        if not answers_through_its_parts(model):
-            return None
         inner = model.steps[-1][1] if hasattr(model, "steps") else model.best_estimator_
-        return decision_from_probabilities(inner)
-    names = {"predict", "predict_proba", "_from_probabilities"}
-    for owner in type(model).__mro__:
-        defined = names & vars(owner).keys()
-        if defined:
-            if defined != names:
-                return None
-            depends = getattr(model, "_decides_by_probabilities", None)
-            return model._from_probabilities if depends is None or depends() else None
-    return None
+        decision, is_its_own = decision_of(inner), answers_through_its_parts(model)
+    elif hasattr(model, "_decision"):
+        answers = {"predict", "predict_proba", "_decision"}
+        author = next(kind for kind in type(model).__mro__ if answers & vars(kind).keys())
+        decision, is_its_own = model._decision(), "_decision" in vars(author)
+    else:
+        return MostProbable()
+    return decision if is_its_own else replace(decision, same_as_predict=False)
 
 
-def decides_as_its_estimator(model: Any) -> bool:
-    """Tell whether a wrapper's classes follow from probabilities: ``_decides_by_probabilities``."""
-    return decision_from_probabilities(model.estimator_) is not None
-
-
-def decision_of_its_estimator(model: Any, probabilities: np.ndarray) -> np.ndarray:
-    """Decide as the classifier that a wrapper holds: the wrapper's ``_from_probabilities``."""
-    decision = decision_from_probabilities(model.estimator_)
-    assert decision is not None  # see decides_as_its_estimator
-    return decision(probabilities)
+def common_decision(models: Iterable[Any]) -> Decision:
+    """Return how all of these models decide; `MostProbable` if they differ."""
+    first, *others = (decision_of(model) for model in models)
+    return first if all(other == first for other in others) else MostProbable()
 
 
 def answers_through_its_parts(estimator: Any) -> bool:
-    """Tell whether a Pipeline or search answers as its library wrote it, not as a subclass does."""
+    """Return whether a Pipeline or search has the methods of its library, not a subclass's."""
     for method in ("predict", "predict_proba", "decision_function"):
         author = next((kind for kind in type(estimator).__mro__ if method in vars(kind)), None)
         if author and author.__module__.partition(".")[0] not in ("sklearn", "imblearn"):
@@ -151,10 +109,31 @@ def answers_through_its_parts(estimator: Any) -> bool:
     return True
 
 
+def winners(votes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return the class with most votes; ties by score, then by closeness to the middle.
+
+    Parameters
+    ----------
+    votes, scores : ndarray of shape (n_samples, n_classes)
+        Votes for each of the ordered classes, and what breaks a tie between them.
+
+    Returns
+    -------
+    ndarray of int of shape (n_samples,)
+        Position of each row's class; the lower of two that are equally extreme.
+    """
+    tied = _equal(votes, votes.max(axis=1, keepdims=True))
+    best = np.where(tied, scores, -np.inf).max(axis=1, keepdims=True)
+    tied &= _equal(scores, best)
+    n_classes = votes.shape[1]
+    from_the_middle = np.argsort(np.abs(np.arange(n_classes) - (n_classes - 1) / 2), kind="stable")
+    return from_the_middle[tied[:, from_the_middle].argmax(axis=1)]
+
+
 def at_least(values: np.ndarray, bound: float) -> np.ndarray:
-    """Tell which values reach a bound, whatever rounding has done to them."""
-    return (values >= bound) | np.isclose(values, bound, rtol=1e-9, atol=1e-12)
+    """Return which values reach a bound; one that rounding has put just below it does."""
+    return (values >= bound) | _equal(values, bound)
 
 
-def _median(objective: Any) -> DecisionRule:
-    return DecisionRule("median", lambda probabilities, classes: objective.decide(probabilities))
+def _equal(values: np.ndarray, others: Any) -> np.ndarray:
+    return np.isclose(values, others, rtol=1e-9, atol=1e-12)

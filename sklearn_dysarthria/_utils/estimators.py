@@ -1,4 +1,4 @@
-"""What every estimator that takes a table of recordings shares."""
+"""Base classes of the estimators that take a table of recordings."""
 
 from __future__ import annotations
 
@@ -58,3 +58,9 @@ class NoOutputContainer:
         self
         """
         return self
+
+
+def forget_fit(estimator: Any) -> None:
+    """Delete the fitted attributes, so that a fit that fails leaves nothing of an earlier one."""
+    for name in [name for name in vars(estimator) if name.endswith("_")]:
+        delattr(estimator, name)

@@ -9,11 +9,7 @@ from typing import Any
 import numpy as np
 
 _CHUNK = 2**24
-"""Bytes of an array that are looked at in one go."""
-
-
-class MemoryOnly(mmap.mmap):
-    """A private map of a file that is only in memory: an array in it is like any other."""
+"""Bytes of an array that are read at a time."""
 
 
 def _map_behind(array: Any) -> tuple[mmap.mmap, str] | None:
@@ -23,25 +19,25 @@ def _map_behind(array: Any) -> tuple[mmap.mmap, str] | None:
         if isinstance(array, np.memmap):
             mode = array.mode
         elif isinstance(array, mmap.mmap):
-            return None if isinstance(array, MemoryOnly) else (array, mode)
+            return array, mode
         array = getattr(array, "base", None)
     return None
 
 
 def is_mapped(array: Any) -> bool:
-    """Tell whether an array, or what it is a view of, lies in a memory-mapped file."""
+    """Return whether an array, or what it is a view of, lies in a memory-mapped file."""
     return _map_behind(array) is not None
 
 
 def drop_pages(array: Any) -> None:
     """Give back the memory that a file's pages occupy once they have been read.
 
-    Read again, they come from the kernel's cache or the disk.  Nothing happens to arrays in
-    memory, nor to a map that is not known to be shared with its file, whose changes (mode
-    ``"c"``) would be lost.
+    Read again, they come from the system's cache or the disk.  Arrays in memory are left alone, and
+    so is a map that may not be shared with its file, whose changes (mode ``"c"``) would be lost.
+    Windows has no such request and takes the pages back itself when memory is short.
     """
     behind = _map_behind(array)
-    if behind is not None and behind[1] in ("r", "r+", "w+"):
+    if behind is not None and behind[1] in ("r", "r+", "w+") and hasattr(mmap, "MADV_DONTNEED"):
         behind[0].madvise(mmap.MADV_DONTNEED)
 
 

@@ -1,4 +1,4 @@
-"""How the patients of the training rows reach whoever in a nested model wants them."""
+"""Hand the patients of the training rows to the parts of a model that need them."""
 
 from __future__ import annotations
 
@@ -13,40 +13,42 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 
 
 def groups_for_fit(estimator: Any, groups: Any) -> dict[str, Any]:
-    """Return the keyword arguments that hand ``groups`` to whoever in ``estimator`` takes them.
+    """Return the keyword arguments that hand ``groups`` to the parts that take them.
 
     Parameters
     ----------
     estimator : estimator
         A classifier, a Pipeline, a search over either, or a meta-estimator whose ``fit`` takes
-        ``groups``, nested as deep as one likes.  With metadata routing enabled, requests behind
+        ``groups``, nested to any depth.  With metadata routing enabled, requests behind
         a sampler, or in a StackingClassifier that cannot serve them, are withdrawn in place.
-    groups : array-like of shape (n_samples,)
+    groups : array-like of shape (n_samples,) or None
         Patients.
 
     Returns
     -------
     dict
-        Arguments for ``estimator.fit``: with metadata routing enabled plain ``groups`` where
-        somebody requests it, otherwise names such as ``clf__groups``, as Pipelines take them.
-        Empty where nobody is interested.
+        Arguments for ``estimator.fit``: with metadata routing enabled plain ``groups`` if any
+        part requests it, otherwise names such as ``clf__groups``, as Pipelines take them.
+        Empty without `groups`, or if no part takes them.
 
     Notes
     -----
     A sampler of imbalanced-learn changes the rows but not the metadata, so that patients and
-    rows would no longer belong together behind it: nobody there is handed any.
+    rows no longer belong together behind it: no part there gets any.
 
     scikit-learn's VotingClassifier and StackingClassifier hand patients to their members only with
     metadata routing enabled.  StackingClassifier then hands all it gets to its final estimator,
     too, which few can take: its members get patients only if the final one asks for them.
     """
+    if groups is None:
+        return {}
     if get_config()["enable_metadata_routing"]:
         _withdraw_unanswerable_requests(estimator)
         return {"groups": groups} if _consumes_groups(estimator) else {}
     return dict.fromkeys(_argument_names(estimator), groups)
 
 
-def reachable(estimator: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def parts_given_groups(estimator: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the parts that `groups_for_fit` can hand patients to, from the outside in.
 
     Parameters
@@ -63,17 +65,16 @@ def reachable(estimator: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
     Notes
     -----
-    A meta-estimator that takes ``groups`` itself, as those of this package do
-    (``SkipFailedRows``, ``HierarchicalClassifier``, ``SeedEnsembleClassifier``), is taken to hand
-    them to every estimator among its parameters.
+    A meta-estimator that takes ``groups`` itself, as the wrappers of this package do, is assumed to
+    hand them to every estimator among its parameters.
     """
     yield path, estimator
     prefix = f"{path}__" if path else ""
-    for name, part in _parts_given_groups(estimator):
-        yield from reachable(part, prefix + name)
+    for name, part in _children_given_groups(estimator):
+        yield from parts_given_groups(part, prefix + name)
 
 
-def _parts_given_groups(estimator: Any) -> list[tuple[str, Any]]:
+def _children_given_groups(estimator: Any) -> list[tuple[str, Any]]:
     """Return the estimators that this one hands ``groups`` to, by the name of the parameter."""
     if hasattr(estimator, "steps"):
         parts = [] if _has_sampler(estimator) else [estimator.steps[-1]]

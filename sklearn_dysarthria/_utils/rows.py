@@ -1,21 +1,21 @@
-"""New arrays that are filled row by row: in memory, on a disk, or by several processes at once.
-
-Whoever computes a row has it written where it belongs, so that nobody copies it afterwards.
-"""
+"""New arrays that threads fill row by row: in memory, or in a file on a disk."""
 
 from __future__ import annotations
 
-import mmap
+import contextlib
+import errno
 import os
+import re
+import shutil
+import threading
+import uuid
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from tempfile import TemporaryFile
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from sklearn_dysarthria._utils.memory_maps import MemoryOnly
+_FILE_NAME = re.compile(r"[0-9a-f]{32}\.rows")
 
 
 class RowsInMemory:
@@ -38,22 +38,22 @@ class RowsInMemory:
         Parameters
         ----------
         position : int
-            Which.
+            Index of the row.
         row : array-like
-            What goes there; a single value fills the row.
+            Its content; a single value fills the row.
         """
         self._array[position] = row
 
     def fill(self, positions: Sequence[int], compute: Callable[[np.ndarray], Any]) -> None:
-        """Have one row computed, for one or more positions.
+        """Compute one row for one or more positions.
 
         Parameters
         ----------
         positions : sequence of int
             Where the row goes; at least one.
         compute : callable
-            Writes the row to the C-contiguous array that it is given.  What it raises comes up,
-            and then any of the rows may hold anything.
+            Writes the row to the C-contiguous array that it is given.  If it raises, the content
+            of these rows is undefined.
         """
         first, *others = positions
         row = self._array[first, ...]
@@ -62,39 +62,52 @@ class RowsInMemory:
             self._array[position] = row
 
     def finish(self) -> np.ndarray:
-        """Return the array, whose every row must have been written."""
+        """Return the array; every row must have been written."""
         return self._array
 
     def close(self) -> None:
-        """Do nothing: this memory goes with its last user."""
+        """Do nothing: this memory is freed with the array."""
 
 
-class _RowsOfFile:
-    """Rows of an array in a file that is open somewhere; any process may write any of them.
+class RowsOnDisk:
+    """A new array in a file, filled row by row by the threads of one process.
 
-    They are written through the file, not through a map of it: that a disk or the memory is full
-    is then an error and not a crash, and fresh pages need not be filled with zeros first.
+    Rows are written through the file, not through a map of it, so that a full disk is an error and
+    not a crash, and nothing of the array stays in memory.
+
+    The file is removed when the array is garbage collected or the process ends.  A process that is
+    killed leaves it behind; the next array in the folder removes it then, since its lock is free.
+
+    Parameters
+    ----------
+    folder : str or path
+        Where to make the file; made if there is none.
+    shape, dtype
+        As for :class:`RowsInMemory`.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be written, or its disk has no room for the array.
     """
 
-    def __init__(self, path: str, identity: tuple[int, int], shape: Sequence[int], dtype: Any):
-        self.path, self.identity = path, identity
+    def __init__(self, folder: str | os.PathLike[str], shape: Sequence[int], dtype: Any) -> None:
         self.shape, self.dtype = tuple(shape), np.dtype(dtype)
         self._row_bytes = int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # What another process gets refers to the file, and does not own it.
-        return _RowsOfFile, (self.path, self.identity, self.shape, self.dtype)
-
-    @contextmanager
-    def _opened(self) -> Iterator[int]:
-        descriptor = os.open(self.path, os.O_WRONLY)
-        try:
-            if _identity(descriptor) != self.identity:
-                # The owner gave up, and the number of its file is now that of another one.
-                raise FileNotFoundError(f"{self.path} is no longer the file to be written")
-            yield descriptor
-        finally:
-            os.close(descriptor)
+        self._size = self.shape[0] * self._row_bytes
+        os.makedirs(folder, exist_ok=True)
+        _remove_abandoned(folder)
+        if self._size > shutil.disk_usage(folder).free:
+            reason = f"{os.strerror(errno.ENOSPC)}: the array needs {self._size} bytes"
+            raise OSError(errno.ENOSPC, reason, os.fspath(folder))
+        self._path = os.path.join(os.path.abspath(folder), f"{uuid.uuid4().hex}.rows")
+        lock = _lock_of(self._path)
+        with contextlib.suppress(OSError, NotImplementedError):  # a file system without locks
+            lock.acquire(timeout=0)
+        self._file = open(self._path, "xb")  # noqa: SIM115 - closed by `finish` or `close`
+        self._discard = (self._file, self._path, lock, os.getpid())
+        self.close = weakref.finalize(self, _remove, *self._discard)
+        self._writing = threading.Lock()
 
     def put(self, position: int, row: Any) -> None:
         """See :meth:`RowsInMemory.put`."""
@@ -109,134 +122,71 @@ class _RowsOfFile:
 
     def _write(self, positions: Sequence[int], row: np.ndarray) -> None:
         content = row.reshape(-1).view(np.uint8).data
-        with self._opened() as descriptor:
+        with self._writing:
             for position in positions:
-                done = 0
-                while done < self._row_bytes:
-                    start = position * self._row_bytes + done
-                    done += os.pwrite(descriptor, content[done:], start)
-
-
-class _RowsOfOwnFile(_RowsOfFile):
-    """The same in the process that made the file; takes the open file over."""
-
-    def __init__(self, descriptor: int, shape: Sequence[int], dtype: Any) -> None:
-        path = f"/proc/{os.getpid()}/fd/{descriptor}"
-        super().__init__(path, _identity(descriptor), shape, dtype)
-        self._descriptor = descriptor
-        self.close = weakref.finalize(self, os.close, descriptor)
-
-    @property
-    def _size(self) -> int:
-        return self.shape[0] * self._row_bytes
-
-    @contextmanager
-    def _opened(self) -> Iterator[int]:
-        yield self._descriptor
-
-
-class RowsOnDisk(_RowsOfOwnFile):
-    """A new array in a file without a name, filled row by row; nothing of it stays in memory.
-
-    The file is unlinked from the start (``O_TMPFILE`` where the file system has it), so that the
-    kernel frees it once nobody has it open: when the array is garbage collected, and however the
-    process ends.
-
-    Parameters
-    ----------
-    folder : str or path
-        On whose file system the file lies; made if there is none.
-    shape, dtype
-        As for :class:`RowsInMemory`.
-
-    Raises
-    ------
-    OSError
-        The folder cannot be written, or its disk has no room for the array: told before the work.
-    """
-
-    def __init__(self, folder: str | os.PathLike[str], shape: Sequence[int], dtype: Any) -> None:
-        os.makedirs(folder, exist_ok=True)
-        with TemporaryFile(dir=folder) as file:
-            super().__init__(os.dup(file.fileno()), shape, dtype)
-        if self._size:
-            try:
-                os.posix_fallocate(self._descriptor, 0, self._size)
-            except OSError as error:
-                self.close()
-                reason = f"{error.strerror}: the array needs {self._size} bytes"
-                raise OSError(error.errno, reason, os.fspath(folder)) from error
+                self._file.seek(position * self._row_bytes)
+                self._file.write(content)
 
     def finish(self) -> np.ndarray:
-        """Return the array, read-only; every row must have been written."""
+        """Return the array, a read-only memory map; every row must have been written."""
+        self._file.close()
         if not self._size:  # which no memory map can hold
+            self.close()
             return np.empty(self.shape, dtype=self.dtype)
+        array = np.memmap(self._path, dtype=self.dtype, mode="r", shape=self.shape)
         self.close.detach()
-        file = os.fdopen(self._descriptor, "rb")
-        array = np.memmap(file, dtype=self.dtype, mode="r", shape=self.shape)
-        # joblib sends a memory map to its processes as the name of its file.  This name leads to
-        # the open file as long as this process keeps it open, which is as long as the map lives.
-        array.filename = self.path
-        weakref.finalize(array.base, file.close)
+        weakref.finalize(array.base, _remove, *self._discard)
         return array
 
 
-class RowsOfProcesses(_RowsOfOwnFile):
-    """A new array in memory, filled row by row by processes of this computer.
-
-    The memory is a file's that exists nowhere else (``memfd_create``), until the array is
-    finished.  It is then this process's own, and goes when the array is garbage collected.
-
-    Parameters
-    ----------
-    shape, dtype
-        As for :class:`RowsInMemory`.
-
-    Raises
-    ------
-    MemoryError
-        This computer has not as much memory.
-    """
-
-    def __init__(self, shape: Sequence[int], dtype: Any) -> None:
-        np.empty(shape, dtype=dtype)  # takes nothing, and fails where the array never fits
-        super().__init__(os.memfd_create("rows"), shape, dtype)
-
-    def finish(self) -> np.ndarray:
-        """Return the array, writable; every row must have been written."""
-        if not self._size:
-            return np.empty(self.shape, dtype=self.dtype)
-        # Private: a process that is forked later and writes to its array does not change this one.
-        memory = MemoryOnly(self._descriptor, self._size, flags=mmap.MAP_PRIVATE)
-        self.close()
-        return np.ndarray(self.shape, self.dtype, buffer=memory)
-
-
-NewRows = RowsInMemory | RowsOnDisk | RowsOfProcesses
+NewRows = RowsInMemory | RowsOnDisk
 
 
 def new_rows(
-    folder: str | os.PathLike[str] | None,
-    shape: Sequence[int],
-    dtype: Any,
-    *,
-    for_processes: bool = False,
-) -> NewRows:
+    folder: str | os.PathLike[str] | None, shape: Sequence[int], dtype: Any
+) -> RowsInMemory | RowsOnDisk:
     """Return an array to be filled row by row: in memory without a folder, else in a file there.
 
     Parameters
     ----------
     folder, shape, dtype
         As for :class:`RowsOnDisk`.
-    for_processes : bool, default=False
-        Other processes of this computer shall write to it, which needs
-        :data:`~sklearn_dysarthria._utils.workers.HAS_MEMORY_FILES`.
     """
-    if folder is not None:
-        return RowsOnDisk(folder, shape, dtype)
-    return RowsOfProcesses(shape, dtype) if for_processes else RowsInMemory(shape, dtype)
+    return RowsInMemory(shape, dtype) if folder is None else RowsOnDisk(folder, shape, dtype)
 
 
-def _identity(descriptor: int) -> tuple[int, int]:
-    facts = os.fstat(descriptor)
-    return facts.st_dev, facts.st_ino
+def _lock_of(path: str) -> Any:
+    from filelock import FileLock
+
+    # Garbage collection may release it in another thread.
+    return FileLock(f"{path}.lock", thread_local=False)
+
+
+def _remove(file: Any, path: str, lock: Any, process: int) -> None:
+    """Remove an array's file and its lock, in the process that made them (not in its forks)."""
+    if process == os.getpid():
+        with contextlib.suppress(OSError):  # a full disk
+            file.close()
+        _unlink(path, lock)
+
+
+def _remove_abandoned(folder: str | os.PathLike[str]) -> None:
+    """Remove the files of processes that were killed."""
+    for name in os.listdir(folder):
+        if _FILE_NAME.fullmatch(name):
+            path = os.path.join(folder, name)
+            lock = _lock_of(path)
+            with contextlib.suppress(OSError, NotImplementedError):  # locked, or no locks here
+                lock.acquire(timeout=0)
+                _unlink(path, lock)
+
+
+def _unlink(path: str, lock: Any) -> None:
+    # Windows does not remove a file that is mapped, as at the end of the process.  Such a file is
+    # abandoned.
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+    lock.release()
+    if not os.path.exists(path):
+        with contextlib.suppress(OSError):
+            os.unlink(lock.lock_file)

@@ -1,4 +1,4 @@
-"""What is said about a task is said about it by name, or about the group it belongs to."""
+"""Names of tasks, and of the groups that they belong to."""
 
 from __future__ import annotations
 
@@ -49,3 +49,16 @@ def name_for_task(task: Any, names: Iterable[str]) -> str | None:
         if name in known:
             return name
     return None
+
+
+def tasks_in_order(tasks: Iterable[Any]) -> list[Any]:
+    """Return each task once, sorted; raise ValueError for names that have no common order."""
+    found = set(tasks)
+    try:
+        return sorted(found)
+    except TypeError:
+        kinds = sorted({type(task).__name__ for task in found})
+        raise ValueError(
+            f"column 'task' holds names of several types ({', '.join(kinds)}): make all of them "
+            "strings."
+        ) from None

@@ -2,76 +2,65 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
+from itertools import chain
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import ClassifierMixin, _fit_context, clone
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
+from skorch import NeuralNetClassifier
 from skorch.helper import predefined_split
 
+from sklearn_dysarthria._utils.decisions import Decision
+from sklearn_dysarthria._utils.estimators import forget_fit
+from sklearn_dysarthria._utils.failed_rows import failed_rows
 from sklearn_dysarthria._utils.repeated_rows import RepeatedRows
-from sklearn_dysarthria.classifiers._after_fit import (
-    forget_training_state,
-    learning_curves,
-    network_and_head_sizes,
-    refuse_divergence,
-)
-from sklearn_dysarthria.classifiers._class_weights import CLASS_WEIGHTS, class_weights
+from sklearn_dysarthria.classifiers._augment import Augment
+from sklearn_dysarthria.classifiers._backbones import Backbone
+from sklearn_dysarthria.classifiers._class_weights import ClassWeight, class_weights
+from sklearn_dysarthria.classifiers._early_stopping import EarlyStopping
 from sklearn_dysarthria.classifiers._failed_rows import (
-    failed_rows,
-    refuse_failed,
-    refuse_overflow,
-    spread,
+    check_no_overflow,
+    check_none_failed,
     warn_left_out,
+    with_nan_rows,
 )
-from sklearn_dysarthria.classifiers._frozen_rows import SkipFrozen, early_stopping
+from sklearn_dysarthria.classifiers._frozen import SkipFrozen
 from sklearn_dysarthria.classifiers._generators import torch_seed
-from sklearn_dysarthria.classifiers._inner_split import hold_out_patients
+from sklearn_dysarthria.classifiers._heads import Head
 from sklearn_dysarthria.classifiers._labels import check_labels, check_patients
+from sklearn_dysarthria.classifiers._losses import Loss, Objective
 from sklearn_dysarthria.classifiers._net import (
     EpochProgress,
     Rows,
     TrainingNet,
-    check_views,
     keep_batch,
     resolve_device,
 )
-from sklearn_dysarthria.classifiers._objectives import LOSSES, Objective, criterion_for
-from sklearn_dysarthria.classifiers._optimizers import OPTIMIZERS, optimizer_arguments
-from sklearn_dysarthria.classifiers._schedules import (
-    SCHEDULES,
-    LearningRateSchedule,
-    check_schedule,
-)
-from sklearn_dysarthria.nn._augment import Augmentation
-from sklearn_dysarthria.nn._mixing import BatchMixing
-
-LOSS_CONSTRAINTS: dict[str, Any] = {
-    "loss": [StrOptions(set(LOSSES))],
-    "gamma": [Interval(Real, 0, None, closed="left")],
-    "label_smoothing": [Interval(Real, 0, 1, closed="left")],
-    "class_weight_beta": [Interval(Real, 0, 1, closed="left")],
-    "warmup_epochs": [Interval(Integral, 0, None, closed="left")],
-}
-"""Constraints of the parameters that a subclass may leave at the defaults of the base."""
+from sklearn_dysarthria.classifiers._optimizers import Optimizer
+from sklearn_dysarthria.classifiers._parameter_objects import TakesParameterObjects
+from sklearn_dysarthria.classifiers._schedules import Schedule
+from sklearn_dysarthria.nn import count_parameters
+from sklearn_dysarthria.nn._ordinal import OrdinalNetwork
 
 Arrays = dict[str, np.ndarray]
 """What a network is called with: keyword argument to array of shape (n_samples, ...)."""
 
 
-class TorchClassifier(ClassifierMixin, BaseEstimator):
+class TorchClassifier(ClassifierMixin, TakesParameterObjects):
     """Everything the classifiers share: encoding, inner split, training, prediction.
 
     A subclass lists its parameters in ``__init__``, checks its input in `_check_input`, and says
-    in `_module` which network to train and in `_criterion` with which loss.
+    in `_module` which network to train.
     """
 
     _takes_repeated_rows = True
@@ -79,31 +68,42 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
     # for them without the user's set_fit_request.
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
 
+    _parameter_objects: ClassVar = {
+        "backbone": Backbone,
+        "head": Head,
+        "loss": Loss,
+        "class_weight": ClassWeight,
+        "augment": Augment,
+        "optimizer": Optimizer,
+        "lr_schedule": Schedule,
+        "early_stopping": EarlyStopping,
+    }
     _parameter_constraints: dict[str, Any] = {
-        "optimizer": [StrOptions(set(OPTIMIZERS))],
+        "backbone": [str, Backbone],
+        "head": [StrOptions(set(Head.named())), Head],
+        "embedding_dim": [Interval(Integral, 1, None, closed="left")],
+        "loss": [StrOptions(set(Loss.named())), Loss],
+        "class_weight": [StrOptions(set(ClassWeight.named())), ClassWeight, Mapping, None],
+        "oversample": [Mapping, None],
+        "augment": [StrOptions(set(Augment.named())), Augment, None],
+        "optimizer": [StrOptions(set(Optimizer.named())), Optimizer],
         "lr": [Interval(Real, 0, None, closed="neither")],
-        "momentum": [Interval(Real, 0, 1, closed="left")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "lr_schedule": [StrOptions(set(SCHEDULES)), None],
+        "lr_schedule": [StrOptions(set(Schedule.named())), Schedule, None],
+        "early_stopping": [StrOptions(set(EarlyStopping.named())), EarlyStopping, None],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "class_weight": [StrOptions(set(CLASS_WEIGHTS)), dict, None],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "patience": [Interval(Integral, 1, None, closed="left")],
         "callbacks": [list, tuple, None],
         "device": [str],
+        "mixed_precision": ["boolean", StrOptions({"auto"})],
+        "cache": "no_validation",  # open_store knows what it may be
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
 
     # Where a subclass has no such parameter.
-    loss = "cross_entropy"
-    gamma = 2.0
-    label_smoothing = 0.0
-    class_weight_beta = 0.999
-    warmup_epochs = 0
-    n_tta = 1
+    augment: Any = None
+    oversample: Mapping[Any, int] | None = None
     mixed_precision: bool | str = False
 
     @abstractmethod
@@ -114,18 +114,6 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
     def _module(self, arrays: Arrays, n_classes: int, seed: int) -> tuple[type, dict[str, Any]]:
         """Return the network's class and its arguments; ``n_classes`` is its number of outputs."""
 
-    def _criterion(self, weight: torch.Tensor | None) -> tuple[type, dict[str, Any]]:
-        """Return the loss's class and its arguments."""
-        return criterion_for(self.loss, self.gamma, self.label_smoothing, weight)
-
-    def _augmentation(self) -> Augmentation | None:
-        """Return what is applied to training batches, and to views at prediction."""
-        return None
-
-    def _mixing(self) -> BatchMixing | None:
-        """Return how the samples of a training batch are mixed."""
-        return None
-
     def _skip_frozen(self) -> SkipFrozen | None:
         """Return what stands in for images behind frozen stages."""
         return None
@@ -133,10 +121,6 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
     def _looked_up(self, rows: Rows) -> Rows:
         """Return rows to predict on that hold what is already known about them."""
         return rows
-
-    def _repetitions(self) -> Mapping[Any, int] | None:
-        """Return how often the rows of each label are repeated in an epoch."""
-        return None
 
     # -------------------------------------------------------------------------------- fitting
 
@@ -152,8 +136,8 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_samples,)
             Class labels of any type.
         groups : array-like of shape (n_samples,), optional
-            Patient of every sample.  Needed by ``early_stopping=True``, which holds out whole
-            patients; :class:`~sklearn_dysarthria.PatientVotingClassifier` passes it by itself.
+            Patient of every sample.  Needed by `early_stopping`, which holds out whole patients;
+            :class:`~sklearn_dysarthria.PatientVotingClassifier` passes it by itself.
 
         Returns
         -------
@@ -168,7 +152,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         KeyboardInterrupt
             The training was interrupted, which leaves the estimator unfitted.
         """
-        self._forget_fit()
+        forget_fit(self)
         self._check_parameters()
         repeated = X if isinstance(X, RepeatedRows) else None
         arrays = self._check_input(X if repeated is None else repeated.array, reset=True)
@@ -186,7 +170,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
                 f"{type(self).__name__} needs samples of at least 2 classes; the usable rows hold "
                 f"only one class: {self.classes_.tolist()[0]!r}."
             )
-        objective = Objective(self.loss, len(self.classes_))
+        objective = Objective(clone(self._object("loss")), len(self.classes_))
         objective.check_labels(self.classes_)
         codes = np.zeros(n_samples, dtype=np.int64)
         codes[usable] = kept_codes
@@ -198,24 +182,26 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         with torch_seed(seed, device):
             net = self._build_net(objective, arrays, codes, train, valid, device, seed)
             net.fit(Rows(arrays, codes, train), y=None)
-        refuse_divergence(net, frozen_too=bool(self.callbacks))
+        check_convergence(net, frozen_too=bool(self.callbacks))
         forget_training_state(net)
-        self.net_ = net
         self.history_ = learning_curves(net)
         self.n_iter_ = len(self.history_)
         self.n_parameters_, self.n_head_parameters_ = network_and_head_sizes(net.module_)
+        self.net_ = net  # last, since it makes the estimator a fitted one
         return self
 
     def _check_parameters(self) -> None:
         """Raise for parameters that contradict each other, before anything is computed."""
-        check_schedule(self.lr_schedule, self.warmup_epochs, self.max_epochs, self.early_stopping)
-        criterion_for(self.loss, self.gamma, self.label_smoothing, None)
-        check_views(self.n_tta, self._augmentation())
+        early_stopping = self._object("early_stopping")
+        self._schedule().check_training(self.max_epochs, early_stopping)
+        augment = self._augment()
+        augment.check_views(augment.of_images())
 
-    def _forget_fit(self) -> None:
-        """Drop fitted attributes: no fit may leave traces of an earlier one, even if it fails."""
-        for name in [name for name in vars(self) if name.endswith("_")]:
-            delattr(self, name)
+    def _augment(self) -> Augment:
+        return self._object("augment") or Augment()
+
+    def _schedule(self) -> Schedule:
+        return self._object("lr_schedule") or Schedule()
 
     def _usable_rows(self, arrays: Arrays) -> np.ndarray:
         failed = np.any([failed_rows(array) for array in arrays.values()], axis=0)
@@ -229,45 +215,35 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         self, codes: np.ndarray, groups: np.ndarray | None, usable: np.ndarray, seed: int
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Choose training and inner validation rows among the usable ones."""
-        if not self.early_stopping:
+        early_stopping = self._object("early_stopping")
+        if early_stopping is None:
             return usable, None
-        if groups is None:
-            raise ValueError(
-                "early_stopping=True holds out patients, and needs to know them: wrap the model "
-                "in PatientVotingClassifier, or pass groups to fit (one patient per row; "
-                "np.arange(len(y)) if every row is another patient). Inside a search, put the "
-                "search around the whole Pipeline; instead of a sampler before it, use "
-                "ResampledClassifier, or oversample in the classifier."
-            )
-        train, valid = hold_out_patients(
-            codes[usable], groups[usable], self.validation_fraction, seed
-        )
-        self.validation_patients_ = pd.unique(groups[usable][valid])
+        patients = None if groups is None else groups[usable]
+        train, valid = early_stopping.hold_out(codes[usable], patients, seed)
+        assert patients is not None  # or there would have been an error
+        self.validation_patients_ = pd.unique(patients[valid])
         return usable[train], usable[valid]
 
     def _repeat(self, train: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Repeat the indices of oversampled classes."""
-        repetitions = self._repetitions()
-        if repetitions is None:
+        if self.oversample is None:
             return train
         known = self.classes_.tolist()
-        for label, times in repetitions.items():
+        for label, times in self.oversample.items():
             if label not in known:
                 raise ValueError(f"oversample names {label!r}, which is not among {known}.")
             if not isinstance(times, Integral) or isinstance(times, bool) or times < 1:
                 raise ValueError(
                     f"oversample[{label!r}]={times!r} must be an integer of 1 or more."
                 )
-        times_of_code = np.array([repetitions.get(label, 1) for label in known])
+        times_of_code = np.array([self.oversample.get(label, 1) for label in known])
         return np.repeat(train, times_of_code[codes[train]])
 
     def _class_weights(self, codes: np.ndarray, train: np.ndarray) -> torch.Tensor | None:
         """Weights over the rows as trained on: after leaving out and repeating."""
         if self.class_weight is None:
             return None
-        weights = class_weights(
-            self.class_weight, self.classes_, codes[train], self.class_weight_beta
-        )
+        weights = class_weights(self._object("class_weight"), self.classes_, codes[train])
         return torch.as_tensor(weights, dtype=self._dtype())
 
     def _dtype(self) -> torch.dtype:
@@ -283,15 +259,14 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         device: str,
         seed: int,
     ) -> TrainingNet:
-        criterion, criterion_arguments = self._criterion(self._class_weights(codes, train))
+        weights = self._class_weights(codes, train)
+        criterion, criterion_arguments = objective.loss.criterion(weights)
         module, module_arguments = objective.complete(
             *self._module(arrays, objective.n_outputs, seed)
         )
         return TrainingNet(
             module,
             criterion=criterion,
-            optimizer=OPTIMIZERS[self.optimizer],
-            lr=self.lr,
             max_epochs=self.max_epochs,
             batch_size=self.batch_size,
             iterator_train__shuffle=True,
@@ -303,27 +278,26 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
             callbacks__print_log=None,
             device=device,
             objective=objective,
-            augment=self._augmentation(),
-            mixing=self._mixing(),
+            augment=self._augment().of_images(),
+            mixing=self._augment().of_batches(),
             mixed_precision=self.mixed_precision,
             view_seed=seed,
             skip_frozen=self._skip_frozen(),
             verbose=0,
             **_prefixed("module", module_arguments),
             **_prefixed("criterion", criterion_arguments),
-            **_prefixed(
-                "optimizer",
-                optimizer_arguments(self.optimizer, self.lr, self.weight_decay, self.momentum),
-            ),
+            **self._object("optimizer").net_arguments(self.lr, self.weight_decay),
         )
 
     def _callbacks(self) -> list[Any]:
         callbacks: list[Any] = []
-        if self.lr_schedule or self.warmup_epochs:
-            schedule = LearningRateSchedule(self.lr_schedule, self.warmup_epochs, self.patience)
+        early_stopping = self._object("early_stopping")
+        patience = 0 if early_stopping is None else early_stopping.patience
+        schedule = self._schedule().callback(patience)
+        if schedule is not None:
             callbacks.append(("lr_schedule", schedule))
-        if self.early_stopping:
-            callbacks.append(("early_stopping", early_stopping(self.patience, self.callbacks)))
+        if early_stopping is not None:
+            callbacks.append(("early_stopping", early_stopping.callback(self.callbacks)))
         if self.verbose:
             callbacks.append(("progress", EpochProgress(type(self).__name__)))
         # Copies: a fit must not leave its traces in the caller's objects.
@@ -351,11 +325,11 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
             A row is NaN: there is no recording to decide on.
         """
         probabilities, usable = self._probabilities(X)
-        refuse_failed(~usable, "predict")
-        return self._from_probabilities(probabilities)
+        check_none_failed(~usable, "predict")
+        return self.classes_[self._decision()(probabilities, self.classes_)]
 
-    def _from_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
-        return self.classes_[self.net_.objective.decide(probabilities)]
+    def _decision(self) -> Decision:
+        return self.net_.objective.decision
 
     def predict_proba(self, X):
         """Predict class probabilities.
@@ -370,18 +344,19 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples, n_classes)
             Probabilities in the order of `classes_`; a row of NaN stays a row of NaN.
         """
-        return spread(*self._probabilities(X))
+        return with_nan_rows(*self._probabilities(X))
 
     def _probabilities(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return float64 probabilities of the usable rows, and which rows are usable."""
         rows, usable = self._rows(X)
         if not len(rows):
             return np.empty((0, len(self.classes_))), usable
-        check_views(self.n_tta, self.net_.augment)
+        augment = self._augment()  # `n_views` may be another than in fit
+        augment.check_views(self.net_.augment)
         views = [self.net_.forward(self._looked_up(rows), training=False)]
-        views += [self.net_.view_logits(rows, view) for view in range(1, self.n_tta)]
+        views += [self.net_.view_logits(rows, view) for view in range(1, augment.n_views)]
         logits = torch.stack(views).double()
-        refuse_overflow(torch.isfinite(logits).all(dim=2).all(dim=0).numpy(), rows.indices)
+        check_no_overflow(torch.isfinite(logits).all(dim=2).all(dim=0).numpy(), rows.indices)
         each = [self.net_.objective.probabilities(view) for view in logits]
         return torch.stack(each).mean(dim=0).numpy(), usable
 
@@ -398,3 +373,80 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
 
 def _prefixed(prefix: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{prefix}__{name}": value for name, value in arguments.items()}
+
+
+def all_finite(tensors: Iterable[torch.Tensor]) -> bool:
+    """Return whether all numbers are finite, with one wait for a GPU."""
+    # The extremes of a tensor are NaN or infinite exactly if one of its numbers is, and are found
+    # twenty times as fast as a mask as large as the network is made.
+    finite = [
+        torch.isfinite(torch.stack(tensor.aminmax())).all() for tensor in tensors if tensor.numel()
+    ]
+    return bool(torch.stack(finite).all()) if finite else True
+
+
+def check_convergence(net: NeuralNetClassifier, *, frozen_too: bool) -> None:
+    """Raise if training ended with weights that are no numbers.
+
+    Parameters
+    ----------
+    net : NeuralNetClassifier
+        The trained net.
+    frozen_too : bool
+        Whether to look at frozen weights, of which there may be many: a callback can have changed
+        or frozen some.
+    """
+    weights = (w for w in net.module_.parameters() if frozen_too or w.requires_grad)
+    if all_finite(chain(weights, net.module_.buffers())):
+        return
+    losses = net.history[:, "train_loss"]
+    epoch = next((n for n, loss in enumerate(losses, 1) if not math.isfinite(loss)), len(losses))
+    raise ValueError(
+        f"The training diverged: the loss was no longer finite in epoch {epoch}. Lower lr "
+        f"({net.lr}), or bring the input to a common scale."
+    )
+
+
+def forget_training_state(net: NeuralNetClassifier) -> None:
+    """Drop what only training needed, and would be kept in memory or pickled with the network.
+
+    Optimiser moments, gradients and the copy of the best weights are as large as the network or
+    larger; the validation split holds all of the training data.
+    """
+    net.optimizer_.state.clear()
+    net.optimizer_.zero_grad(set_to_none=True)
+    net.train_split = None
+    net.skip_frozen = None
+    for _, callback in net.callbacks_:
+        if hasattr(callback, "best_model_weights_"):
+            callback.best_model_weights_ = None
+        if hasattr(callback, "lr_scheduler_"):
+            # It holds the optimiser and with it a second copy of the weights once pickled.
+            del callback.lr_scheduler_
+
+
+def learning_curves(net: NeuralNetClassifier) -> pd.DataFrame:
+    """One row per epoch: losses, inner validation accuracy, learning rate, seconds."""
+    names = {
+        "epoch": "epoch",
+        "train_loss": "train_loss",
+        "valid_loss": "valid_loss",
+        "valid_acc": "valid_accuracy",
+        "event_lr": "lr",
+        "dur": "seconds",
+    }
+    rows = [{new: row[old] for old, new in names.items() if old in row} for row in net.history]
+    return pd.DataFrame(rows).set_index("epoch")
+
+
+def network_and_head_sizes(module: torch.nn.Module) -> tuple[int, int]:
+    """Count the weights of a network, frozen ones included, and those of its head alone.
+
+    Thresholds of an ordinal loss belong to the head.
+    """
+    total = count_parameters(module)
+    network = module.network if isinstance(module, OrdinalNetwork) else module
+    head = getattr(network, "head", None)
+    if not isinstance(head, torch.nn.Module):
+        return total, 0
+    return total, count_parameters(head) + total - count_parameters(network)

@@ -3,33 +3,116 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils._param_validation import Interval
 
-CLASS_WEIGHTS = ("balanced", "effective_number", "inverse_sqrt")
+from sklearn_dysarthria.classifiers._parameter_objects import ParameterObject
+
+
+class ClassWeight(ParameterObject):
+    """Base of the ways to weight classes by the number of their rows."""
+
+    kind = "an object"
+    is_optional = True
+    plain_types = (Mapping,)
+
+    @classmethod
+    def named(cls) -> Mapping[str, Callable[[], ParameterObject]]:
+        """Return the ways by name."""
+        return {
+            "balanced": Balanced,
+            "effective_number": EffectiveNumber,
+            "inverse_sqrt": InverseSqrt,
+        }
+
+    @classmethod
+    def example(cls) -> ParameterObject:
+        """Return the way that has parameters."""
+        return EffectiveNumber()
+
+    def proportions(self, counts: np.ndarray) -> np.ndarray:
+        """Return what the weights of classes with so many rows, 1 or more, are proportional to."""
+        raise NotImplementedError
+
+    def weights(self, counts: np.ndarray) -> np.ndarray:
+        """Return weights of classes with so many rows, 1 or more; their mean over the rows is 1."""
+        weights = self.proportions(counts)
+        return weights * (counts.sum() / (weights * counts).sum())
+
+
+class Balanced(ClassWeight):
+    """Weights inverse to the number of rows."""
+
+    def proportions(self, counts: np.ndarray) -> np.ndarray:
+        """Return 1 / n, over the number of classes and times the number of rows."""
+        return counts.sum() / (len(counts) * counts)
+
+    weights = proportions
+
+
+class InverseSqrt(ClassWeight):
+    """Weights inverse to the square root of the number of rows."""
+
+    def proportions(self, counts: np.ndarray) -> np.ndarray:
+        """Return 1 / √n."""
+        return 1 / np.sqrt(counts)
+
+
+class EffectiveNumber(ClassWeight):
+    """Weights inverse to the effective number of rows, (1 - β) / (1 - β**n) for n rows.
+
+    Parameter object of the classifiers, ``class_weight=EffectiveNumber(beta=0.99)``;
+    ``"effective_number"`` is ``EffectiveNumber()``.
+
+    Parameters
+    ----------
+    beta : float, default=0.999
+        β; 0 is no weighting, and towards 1 it becomes the balanced one.
+
+    References
+    ----------
+    Y. Cui et al., "Class-Balanced Loss Based on Effective Number of Samples", CVPR 2019,
+    arXiv:1901.05555, equation 4.
+
+    Examples
+    --------
+    >>> from sklearn_dysarthria import EffectiveNumber
+    >>> EffectiveNumber(beta=0.99)
+    EffectiveNumber(beta=0.99)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "beta": [Interval(Real, 0, 1, closed="left")]
+    }
+
+    def __init__(self, *, beta=0.999):
+        self.beta = beta
+
+    def proportions(self, counts: np.ndarray) -> np.ndarray:
+        """Return (1 - β) / (1 - β**n)."""
+        if not self.beta:
+            return np.ones(len(counts))
+        # 1 - β**n keeps its digits for a β near 1, where it is nearly n · (1 - β).
+        return (1 - self.beta) / -np.expm1(counts * math.log(self.beta))
 
 
 def class_weights(
-    class_weight: str | Mapping[Any, float], classes: np.ndarray, codes: np.ndarray, beta: float
+    class_weight: ClassWeight | Mapping[Any, float], classes: np.ndarray, codes: np.ndarray
 ) -> np.ndarray:
     """Compute one weight per class.
 
     Parameters
     ----------
-    class_weight : {"balanced", "effective_number", "inverse_sqrt"} or mapping
-        With n_k rows of class k, the weight is proportional to 1 / n_k, to
-        (1 - β) / (1 - β**n_k) [1]_, or to 1 / √n_k, and scaled so that its mean over the rows is
-        1.  A mapping of labels to weights is taken as it is; labels it leaves out weigh 1.
+    class_weight : ClassWeight or mapping
+        A mapping of labels to weights is taken as it is; labels it leaves out weigh 1.
     classes : ndarray of shape (n_classes,)
         Labels, sorted.
     codes : ndarray of int
         Class numbers of the rows as trained on.
-    beta : float
-        β of the effective number, in [0, 1).
 
     Returns
     -------
@@ -41,29 +124,13 @@ def class_weights(
     ValueError
         A mapping names labels that are no classes, or gives one a weight that is not a finite
         number of 0 or more.
-
-    References
-    ----------
-    .. [1] Y. Cui et al., "Class-Balanced Loss Based on Effective Number of Samples", CVPR 2019,
-       arXiv:1901.05555, equation 4.
     """
     if isinstance(class_weight, Mapping):
         return _given_weights(class_weight, classes)
     counts = np.bincount(codes, minlength=len(classes))
     present = counts > 0
     weights = np.ones(len(classes))
-    if class_weight == "effective_number":
-        # 1 - β**n keeps its digits for a β near 1, where it is nearly n · (1 - β).
-        unseen = -np.expm1(counts[present] * math.log(beta)) if beta else 1.0
-        weights[present] = (1 - beta) / unseen
-    elif class_weight == "inverse_sqrt":
-        weights[present] = 1 / np.sqrt(counts[present])
-    else:
-        weights[present] = compute_class_weight(
-            class_weight, classes=classes[present], y=classes[codes]
-        )
-        return weights
-    weights[present] *= counts.sum() / (weights * counts).sum()
+    weights[present] = class_weight.weights(counts[present])
     return weights
 
 

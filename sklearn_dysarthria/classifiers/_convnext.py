@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 
 from sklearn_dysarthria.classifiers._base import Arrays
 from sklearn_dysarthria.classifiers._images import ImageClassifier
 from sklearn_dysarthria.classifiers._shared_parameters import document_shared_parameters
 from sklearn_dysarthria.nn import ConvNeXtModule
+
+CONVNEXTS = ("convnext_femto", "convnext_tiny", "convnext_small", "convnext_base", "convnext_large")
 
 
 @document_shared_parameters
@@ -23,22 +25,25 @@ class ConvNeXtSeverityClassifier(ImageClassifier):
 
     Parameters
     ----------
-    variant : {"femto", "tiny", "small", "base", "large"}, default="base"
-        Size of ConvNeXt [2]_; ``"femto"`` is a small one for CPU work, without published weights.
-    depth : int, default=None
-        Keep only that many of its five stages, the stem being the first.
-    width : float, default=1.0
-        Factor on the number of its channels, with ``weights=None``.
+    backbone : str or Backbone, default="convnext_base"
+        Which ConvNeXt [2]_: ``"convnext_tiny"``, ``"convnext_small"``, ``"convnext_base"``,
+        ``"convnext_large"``, or ``"convnext_femto"``, a small one for CPU work without published
+        weights.  A :class:`~sklearn_dysarthria.Backbone` says where the weights come from, and
+        whether they are frozen.
     stochastic_depth : float, default=0.1
         Probability with which the last block is skipped in training; earlier ones less.
-    loss : {"cross_entropy", "focal", "coral", "corn", "cumulative_link"}, default="focal"
-        The focal loss [3]_ is the challenge entry's.  The last three take the classes as ordered
-        by their labels, which must be numbers: CORAL [4]_, CORN [5]_, and proportional odds [6]_.
-        With them `predict` answers the median class, the number of steps between neighbouring
-        classes that are passed with a probability above a half.
+    loss : {"cross_entropy", "focal", "coral", "corn", "cumulative_link"} or loss, default="focal"
+        The focal loss [3]_ is the challenge entry's, :class:`~sklearn_dysarthria.FocalLoss` has
+        its parameters.  The last three take the classes as ordered by their labels, which must be
+        numbers: CORAL [4]_, CORN [5]_, and proportional odds [6]_.  With them `predict` answers
+        the median class, the number of steps between neighbouring classes that are passed with a
+        probability above a half.
     oversample : dict of label to int, optional
         How many times the rows of a label occur in an epoch; costs no memory.  The challenge
         entry used ``{1: 21, 2: 5, 3: 2}``.
+    augment : "spec", Augment or None, default="spec"
+        What changes training images; ``"spec"`` is the entry's SpecAugment,
+        ``Augment(spec=0.7)``.
 
     Attributes
     ----------
@@ -92,58 +97,34 @@ class ConvNeXtSeverityClassifier(ImageClassifier):
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_dysarthria import ConvNeXtSeverityClassifier
+    >>> from sklearn_dysarthria import Backbone, ConvNeXtSeverityClassifier
     >>> images = np.random.default_rng(0).normal(size=(6, 3, 32, 32)).astype("float32")
     >>> model = ConvNeXtSeverityClassifier(
-    ...     variant="femto", weights=None, max_epochs=1, random_state=0)
+    ...     backbone=Backbone("convnext_femto", weights=None), max_epochs=1, random_state=0)
     >>> model.fit(images, [1, 1, 2, 2, 3, 3]).predict_proba(images).shape
     (6, 3)
     """
 
     _parameter_constraints = ImageClassifier._parameter_constraints | {
-        "variant": [StrOptions({"femto", "tiny", "small", "base", "large"})],
         "stochastic_depth": [Interval(Real, 0, 1, closed="left")],
-        "depth": [Interval(Integral, 1, None, closed="left"), None],
-        "width": [Interval(Real, 0, None, closed="neither")],
     }
 
     def __init__(
         self,
         *,
-        variant="base",
-        weights="IMAGENET1K_V1",
-        depth=None,
-        width=1.0,
+        backbone="convnext_base",
         stochastic_depth=0.1,
-        freeze=None,
         loss="focal",
-        gamma=2.0,
-        label_smoothing=0.0,
         class_weight="balanced",
-        class_weight_beta=0.999,
         oversample=None,
-        spec_augment=0.7,
-        spec_augment_width=0.125,
-        spec_augment_masks=2,
-        horizontal_flip=0.0,
-        vertical_flip=0.0,
-        rotation=0.0,
-        color_jitter=0.0,
-        translation=0.0,
-        mixup=0.0,
-        cutmix=0.0,
-        n_tta=1,
+        augment="spec",
         optimizer="adamw",
         lr=1e-4,
-        momentum=0.9,
         weight_decay=0.01,
         lr_schedule="cosine",
-        warmup_epochs=0,
+        early_stopping=None,
         max_epochs=75,
         batch_size=16,
-        early_stopping=False,
-        validation_fraction=0.2,
-        patience=5,
         callbacks=None,
         device="auto",
         mixed_precision="auto",
@@ -151,40 +132,19 @@ class ConvNeXtSeverityClassifier(ImageClassifier):
         random_state=None,
         verbose=0,
     ):
-        self.variant = variant
-        self.weights = weights
-        self.depth = depth
-        self.width = width
+        self.backbone = backbone
         self.stochastic_depth = stochastic_depth
-        self.freeze = freeze
         self.loss = loss
-        self.gamma = gamma
-        self.label_smoothing = label_smoothing
         self.class_weight = class_weight
-        self.class_weight_beta = class_weight_beta
         self.oversample = oversample
-        self.spec_augment = spec_augment
-        self.spec_augment_width = spec_augment_width
-        self.spec_augment_masks = spec_augment_masks
-        self.horizontal_flip = horizontal_flip
-        self.vertical_flip = vertical_flip
-        self.rotation = rotation
-        self.color_jitter = color_jitter
-        self.translation = translation
-        self.mixup = mixup
-        self.cutmix = cutmix
-        self.n_tta = n_tta
+        self.augment = augment
         self.optimizer = optimizer
         self.lr = lr
-        self.momentum = momentum
         self.weight_decay = weight_decay
         self.lr_schedule = lr_schedule
-        self.warmup_epochs = warmup_epochs
+        self.early_stopping = early_stopping
         self.max_epochs = max_epochs
         self.batch_size = batch_size
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.patience = patience
         self.callbacks = callbacks
         self.device = device
         self.mixed_precision = mixed_precision
@@ -192,13 +152,20 @@ class ConvNeXtSeverityClassifier(ImageClassifier):
         self.random_state = random_state
         self.verbose = verbose
 
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        backbone = self._object("backbone")
+        if backbone.name not in CONVNEXTS:
+            raise ValueError(
+                f"backbone={backbone.name!r} must be one of {', '.join(CONVNEXTS)}; "
+                "BackboneClassifier takes other networks."
+            )
+
     def _module(self, arrays: Arrays, n_classes: int, seed: int) -> tuple[type, dict[str, Any]]:
+        arguments = self._object("backbone").module_arguments()
         return ConvNeXtModule, {
             "n_classes": n_classes,
-            "variant": self.variant,
+            "variant": arguments.pop("backbone").removeprefix("convnext_"),
             "stochastic_depth": self.stochastic_depth,
-            "weights": self.weights,
-            "freeze": self.freeze,
-            "depth": self.depth,
-            "width": self.width,
+            **arguments,
         }

@@ -3,58 +3,43 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from numbers import Integral, Real
-from os import PathLike
-from typing import Any
+from numbers import Integral
+from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    _fit_context,
-)
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_dysarthria._utils.store import open_store
-from sklearn_dysarthria.classifiers._failed_rows import failed_rows
-from sklearn_dysarthria.classifiers._frozen import FrozenPart
+from sklearn_dysarthria._utils.estimators import forget_fit
+from sklearn_dysarthria._utils.failed_rows import failed_rows
+from sklearn_dysarthria.classifiers._backbones import Backbone
+from sklearn_dysarthria.classifiers._frozen import FrozenFeatures
 from sklearn_dysarthria.classifiers._generators import torch_seed
 from sklearn_dysarthria.classifiers._images import check_images
 from sklearn_dysarthria.classifiers._net import resolve_device
-from sklearn_dysarthria.nn import build_backbone, check_backbone_name
+from sklearn_dysarthria.classifiers._parameter_objects import TakesParameterObjects
+from sklearn_dysarthria.nn import build_backbone
+from sklearn_dysarthria.recordings import open_store
 
 
-class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TakesParameterObjects):
     """Turn images into the features before a backbone's last layer; nothing is trained.
 
     Parameters
     ----------
-    backbone : str, default="alexnet"
-        ``"alexnet"`` (4096 features), ``"convnext_tiny"`` (768), ``"convnext_small"`` (768),
-        ``"convnext_base"`` (1024), ``"convnext_large"`` (1536), the small
-        ``"convnext_femto"`` (192), any other of torchvision's classifiers of images, such as
-        ``"vit_b_16"`` (768) or ``"resnet50"`` (2048), or ``"timm/<name>"`` for any of the
-        optional package timm's; :func:`~sklearn_dysarthria.nn.list_backbones` lists the names.
-    backbone_depth : int or None, default=None
-        Keep only that many of the first stages, seven of AlexNet and five of a ConvNeXt, and
-        average their last map over the image.  Other backbones cannot be cut.
-    backbone_width : float, default=1.0
-        Multiplies the channels of every layer of AlexNet or a ConvNeXt, rounded to multiples of
-        8; other than 1 only with ``weights=None``.
-    weights : str, path or None, default="IMAGENET1K_V1"
-        A torchvision name (downloaded on first use), ``"pretrained"`` or a tag for timm's
-        networks, a local state dict, or None for random ones, drawn by `random_state`.  Every
-        tensor must match by name and shape.
+    backbone : str or Backbone, default="alexnet"
+        A name such as ``"alexnet"`` (4096 features), or a :class:`~sklearn_dysarthria.Backbone`,
+        which says where the weights come from and how many stages are kept.  Random weights are
+        drawn by `random_state`.  All of it is frozen, whatever its `freeze` says.
     batch_size : int, default=32
-        Images per forward pass through convolutions; layers without any take at least 64.
+        Images per forward pass.
     device : str, default="auto"
         Torch device; ``"auto"`` takes the GPU where there is one.
     cache : str, path, RecordingCache, joblib.Memory or None, default=None
-        Folder that keeps the features of every image, for this backbone with these weights; of
-        ``freeze="all"`` in a classifier with the same backbone too.
+        Folder that keeps the features of every image, for this backbone with these weights; a
+        classifier with the same backbone and ``freeze="all"`` uses them too.
     random_state : int, RandomState or None, default=None
         Of the random weights.
     verbose : int, default=0
@@ -70,17 +55,16 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_dysarthria import BackboneEmbeddings
+    >>> from sklearn_dysarthria import Backbone, BackboneEmbeddings
     >>> images = np.zeros((2, 3, 64, 64), dtype="float32")
-    >>> BackboneEmbeddings("convnext_femto", weights=None).fit_transform(images).shape
+    >>> femto = Backbone("convnext_femto", weights=None)
+    >>> BackboneEmbeddings(femto).fit_transform(images).shape
     (2, 192)
     """
 
+    _parameter_objects: ClassVar = {"backbone": Backbone}
     _parameter_constraints = {
-        "backbone": [str],
-        "backbone_depth": [Interval(Integral, 1, None, closed="left"), None],
-        "backbone_width": [Interval(Real, 0, None, closed="neither")],
-        "weights": [str, PathLike, None],
+        "backbone": [str, Backbone],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "device": [str],
         "cache": "no_validation",  # open_store knows what it may be
@@ -92,9 +76,6 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self,
         backbone="alexnet",
         *,
-        backbone_depth=None,
-        backbone_width=1.0,
-        weights="IMAGENET1K_V1",
         batch_size=32,
         device="auto",
         cache=None,
@@ -102,9 +83,6 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         verbose=0,
     ):
         self.backbone = backbone
-        self.backbone_depth = backbone_depth
-        self.backbone_width = backbone_width
-        self.weights = weights
         self.batch_size = batch_size
         self.device = device
         self.cache = cache
@@ -136,15 +114,16 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         ImportError
             The backbone is one of timm, which is not installed.
         """
-        check_backbone_name(self.backbone)
+        forget_fit(self)
+        backbone = self._object("backbone")
         self.image_shape_ = check_images(self, X).shape[1:]
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         with torch_seed(seed, "cpu"):
             network = build_backbone(
-                self.backbone,
-                weights=self.weights,
-                depth=self.backbone_depth,
-                width=self.backbone_width,
+                backbone.name,
+                weights=backbone.weights,
+                depth=backbone.depth,
+                width=backbone.width,
                 image_size=self.image_shape_[1:],
             ).freeze("all")
         self.backbone_ = network.eval()
@@ -163,16 +142,18 @@ class BackboneEmbeddings(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         ndarray of shape (n_samples, n_features), dtype float32
             Features.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "backbone_")
         images = check_images(self, X, shape=self.image_shape_)
         usable = np.flatnonzero(~failed_rows(images))
         device = resolve_device(self.device)
         # A copy on the GPU: transform changes nothing, and pickles load where there is none.
         network = self.backbone_ if device == "cpu" else deepcopy(self.backbone_).to(device)
-        part = FrozenPart(network, device, store=open_store(self.cache), batch_size=self.batch_size)
+        features = FrozenFeatures(
+            network, device, store=open_store(self.cache), batch_size=self.batch_size
+        )
         out = np.full((len(images), self._n_features_out), np.nan, dtype=np.float32)
         if len(usable):
-            out[usable] = part(images, usable, self.verbose)
+            out[usable] = features(images, usable, self.verbose)
         return out
 
     @property

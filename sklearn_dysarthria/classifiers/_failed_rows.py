@@ -1,62 +1,21 @@
-"""Rows that a transformer could not compute, and how classifiers pass over them."""
+"""Rows of NaN, which transformers make of recordings that could not be used."""
 
 from __future__ import annotations
 
 import warnings
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-import pandas as pd
-from scipy.sparse import issparse
-from sklearn.base import (
-    BaseEstimator,
-    ClassifierMixin,
-    MetaEstimatorMixin,
-    _fit_context,
-    clone,
-)
-from sklearn.utils import _safe_indexing, check_consistent_length, get_tags
+from sklearn.base import _fit_context, clone
+from sklearn.utils import _safe_indexing, check_consistent_length
 from sklearn.utils._param_validation import HasMethods
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from sklearn_dysarthria._utils.decisions import (
-    decides_as_its_estimator,
-    decision_of_its_estimator,
-)
-from sklearn_dysarthria._utils.memory_maps import chunks
+from sklearn_dysarthria._utils.estimators import forget_fit
+from sklearn_dysarthria._utils.failed_rows import failed_rows
 from sklearn_dysarthria._utils.routing import groups_for_fit
+from sklearn_dysarthria.classifiers._wrapper import DelegatingClassifier
 from sklearn_dysarthria.exceptions import RecordingWarning
-
-
-def failed_rows(X: Any) -> np.ndarray:
-    """Tell which rows hold nothing but NaN, which is how transformers mark a failed recording.
-
-    Parameters
-    ----------
-    X : array-like of shape (n_samples, ...)
-        Features, images, or a structured array of both.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,), dtype bool
-        True where the row is wholly NaN; for a structured array, where any of its fields is.
-    """
-    if issparse(X):
-        return np.zeros(X.shape[0], dtype=bool)  # a row of NaN is not sparse
-    X = np.asarray(X)
-    if X.dtype.names:
-        return np.any([failed_rows(X[name]) for name in X.dtype.names], axis=0)
-    failed = np.zeros(_num_samples(X), dtype=bool)
-    if X.dtype.kind not in "fO" or not X.size:
-        return failed
-    # The first value already rules most rows out, so that images are not scanned whole, nor
-    # copied to be flattened.
-    firsts = X[(slice(None), *(0,) * (X.ndim - 1))]
-    for part in chunks(X):
-        for row in part.start + np.flatnonzero(pd.isna(firsts[part])):
-            failed[row] = np.all(pd.isna(X[row]))
-    return failed
 
 
 def warn_left_out(failed: np.ndarray, stacklevel: int) -> None:
@@ -69,8 +28,8 @@ def warn_left_out(failed: np.ndarray, stacklevel: int) -> None:
     )
 
 
-def refuse_overflow(is_finite: np.ndarray, rows: np.ndarray) -> None:
-    """Raise where a network's output is no number.
+def check_no_overflow(is_finite: np.ndarray, rows: np.ndarray) -> None:
+    """Raise ValueError where a network's output is not finite.
 
     As NaN probabilities such rows would pass for recordings that could not be used.
 
@@ -80,11 +39,6 @@ def refuse_overflow(is_finite: np.ndarray, rows: np.ndarray) -> None:
         Whether the output is.
     rows : ndarray of int of shape (n_rows,)
         What the error calls them.
-
-    Raises
-    ------
-    ValueError
-        It is not for some row.
     """
     if not is_finite.all():
         raise ValueError(
@@ -93,8 +47,8 @@ def refuse_overflow(is_finite: np.ndarray, rows: np.ndarray) -> None:
         )
 
 
-def refuse_failed(failed: np.ndarray, method: str) -> None:
-    """Raise where no answer without a recording would be honest."""
+def check_none_failed(failed: np.ndarray, method: str) -> None:
+    """Raise ValueError for a method that needs a recording in every row, and lacks one."""
     if failed.any():
         raise ValueError(
             f"{method} has no answer for rows {np.flatnonzero(failed).tolist()}, which are NaN: "
@@ -103,8 +57,21 @@ def refuse_failed(failed: np.ndarray, method: str) -> None:
         )
 
 
-def spread(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """Put the answers for usable rows back among NaN rows."""
+def with_nan_rows(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Return one row per sample from values of the usable ones; the others are NaN.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_usable, ...)
+        Results for usable rows.
+    usable : ndarray of bool of shape (n_samples,)
+        Which rows these are.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, ...)
+        All rows.
+    """
     if usable.all():
         return values
     out = np.full((len(usable), *values.shape[1:]), np.nan, dtype=values.dtype)
@@ -112,22 +79,15 @@ def spread(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
     return out
 
 
-def _estimator_has(method: str) -> Any:
-    def check(self: SkipFailedRows) -> bool:
-        getattr(getattr(self, "estimator_", self.estimator), method)
-        return True
-
-    return check
-
-
-class SkipFailedRows(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
-    """Let any classifier live with recordings that could not be used.
+class SkipFailedRows(DelegatingClassifier):
+    """Make any classifier skip recordings that could not be used.
 
     Transformers with ``on_error="nan"`` turn such a recording into a row of NaN, which most of
     scikit-learn's classifiers refuse.  This wrapper leaves wholly-NaN rows out of the fit, with
     one warning that lists them, and answers NaN for them in `predict_proba` and
     `decision_function`, so that :class:`~sklearn_dysarthria.PatientVotingClassifier` can leave
-    them out of the vote.  The package's own classifiers do this by themselves.
+    them out of the vote; `predict` raises ValueError.  The package's own classifiers do this by
+    themselves.
 
     Parameters
     ----------
@@ -157,9 +117,6 @@ class SkipFailedRows(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     def __init__(self, estimator):
         self.estimator = estimator
 
-    # Patients for an estimator that holds some out; asked for by default, as our classifiers do.
-    __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
-
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, groups=None):
         """Fit the classifier on the rows that are not NaN.
@@ -177,6 +134,7 @@ class SkipFailedRows(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         -------
         self
         """
+        forget_fit(self)
         check_consistent_length(X, y, groups)
         failed = failed_rows(X)
         if failed.all() and len(failed):
@@ -187,88 +145,19 @@ class SkipFailedRows(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             X, y = _safe_indexing(X, keep), _safe_indexing(y, keep)
             groups = None if groups is None else _safe_indexing(groups, keep)
         estimator = clone(self.estimator)
-        patients = {} if groups is None else groups_for_fit(estimator, groups)
-        self.estimator_ = estimator.fit(X, y, **patients)
-        self.classes_ = self.estimator_.classes_
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(self.estimator_, name):
-                setattr(self, name, getattr(self.estimator_, name))
+        self._take_fitted(estimator.fit(X, y, **groups_for_fit(estimator, groups)))
         return self
-
-    def predict(self, X):
-        """Predict the class of every row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Features.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Classes.
-
-        Raises
-        ------
-        ValueError
-            Some row is NaN.
-        """
-        check_is_fitted(self)
-        refuse_failed(failed_rows(X), "predict")
-        return self.estimator_.predict(X)
-
-    _decides_by_probabilities = decides_as_its_estimator
-    _from_probabilities = decision_of_its_estimator
-
-    @available_if(_estimator_has("predict_proba"))
-    def predict_proba(self, X):
-        """Predict class probabilities; NaN for rows that are NaN.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Features.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Probabilities.
-        """
-        return self._answer("predict_proba", X)
-
-    @available_if(_estimator_has("decision_function"))
-    def decision_function(self, X):
-        """Compute decision values; NaN for rows that are NaN.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Features.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-            Decision values of `estimator_`.
-        """
-        return self._answer("decision_function", X)
 
     def _answer(self, method: str, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        usable = ~failed_rows(X)
-        ask = getattr(self.estimator_, method)
-        if usable.all():
-            return ask(X)
-        if not usable.any():
+        failed = failed_rows(X)
+        if method == "predict":
+            check_none_failed(failed, method)
+        if not failed.any():
+            return super()._answer(method, X)
+        if failed.all():
             n_classes = len(self.classes_)
             binary = method == "decision_function" and n_classes == 2
             return np.full((_num_samples(X),) if binary else (_num_samples(X), n_classes), np.nan)
-        return spread(ask(_safe_indexing(X, np.flatnonzero(usable))), usable)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        inner = get_tags(self.estimator)
-        # allow_nan too: it speaks of NaN anywhere, and only wholly-NaN rows are dealt with here.
-        tags.input_tags = inner.input_tags
-        tags.classifier_tags = inner.classifier_tags or tags.classifier_tags
-        tags.non_deterministic = inner.non_deterministic
-        return tags
+        usable = np.flatnonzero(~failed)
+        return with_nan_rows(super()._answer(method, _safe_indexing(X, usable)), ~failed)

@@ -1,59 +1,55 @@
-"""What frozen stages make of images, kept by the images' content and the stages' weights."""
+"""Training behind a wholly frozen backbone, which runs once per image instead of once per epoch.
+
+A frozen backbone f stays in evaluation mode, so that it makes the same of the same image in every
+epoch.  As long as no batch is augmented or mixed, an epoch over images x is one over the features
+f(x), with the same batches, losses and gradients of the head, and the same random numbers, none of
+which f draws.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import tempfile
-from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any
-from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 import torch
 from torch import nn
 
-from sklearn_dysarthria._utils.memory_maps import drop_pages
 from sklearn_dysarthria._utils.progress import progress_bar
-from sklearn_dysarthria._utils.rows import new_rows
-from sklearn_dysarthria._utils.store import ArrayStore, entry_key
+from sklearn_dysarthria.classifiers._net import Rows, TrainingNet, resolve_autocast
 from sklearn_dysarthria.nn import Backbone
+from sklearn_dysarthria.recordings import ArrayStore, entry_key, open_store
 
-RECIPE = 1
+RECIPE = 2
 """To be raised whenever the same weights make something else of the same image."""
 
-LARGEST_IN_MEMORY = 512 * 2**20
-"""Bytes of frozen output from which on it goes to a temporary file."""
-
-BATCH = 16
+BATCH = 32
 """Images per forward pass."""
 
-BLOCK = 64
-"""Images whose maps are collected for the layers without convolutions: AlexNet's first one has 38
-million weights, and takes a third of the time for 64 images that it takes for four times 16."""
 
-
-class FrozenPart:
-    """The frozen stages of a backbone, applied to arrays of images.
+class FrozenFeatures:
+    """What a frozen backbone makes of arrays of images, computed or looked up.
 
     Parameters
     ----------
     backbone : Backbone
-        Where ``is_separable``.
+        In evaluation mode.
     device : str
         Where it is.
     autocast : torch.dtype or None
         Type to compute in, as in training; None is that of the weights.
     store : ArrayStore or None
-        Where results are kept and looked up.
-    batch_size : int, default=16
-        Images per forward pass through convolutions.
+        Where features are kept and looked up, by the image's content and the backbone's weights.
+    batch_size : int, default=32
+        Images per forward pass.
 
     Notes
     -----
-    Kernels round differently for another number of rows: what is made of an image depends, by
-    rounding (1e-6 of the largest output in single precision), on which others are computed with
+    Kernels round differently for another number of rows: the features of an image depend, by
+    rounding (1e-6 of the largest one in single precision), on which others are computed with
     it, and so on which are already in the store.
     """
 
@@ -71,16 +67,8 @@ class FrozenPart:
         self.store = store
         self.batch_size = batch_size
 
-    def output_shape(self, image_shape: Sequence[int]) -> tuple[int, ...]:
-        """Return the shape of the frozen output of one image."""
-        if self.backbone.is_wholly_frozen:
-            return (self.backbone.out_features,)
-        with torch.no_grad():
-            image = torch.zeros((1, *image_shape), device=self.device)
-            return tuple(self.backbone.apply_frozen(image).shape[1:])
-
     def __call__(self, images: np.ndarray, rows: np.ndarray, verbose: int = 0) -> np.ndarray:
-        """Compute the frozen output of some images.
+        """Return the features of some images.
 
         Parameters
         ----------
@@ -93,165 +81,202 @@ class FrozenPart:
 
         Returns
         -------
-        ndarray of shape (n_rows, ...), dtype float32
-            A memory map of a temporary file if it is larger than ``LARGEST_IN_MEMORY``.
+        ndarray of shape (n_rows, out_features), dtype float32
+            Features.
         """
-        shape = (len(rows), *self.output_shape(images.shape[1:]))
-        is_large = 4 * int(np.prod(shape, dtype=np.int64)) > LARGEST_IN_MEMORY
-        out = new_rows(tempfile.gettempdir() if is_large else None, shape, np.float32)
-        block = max(BLOCK, self.batch_size)
-        starts = range(0, len(rows), block)
-        settings = self._settings() if self.store is not None else {}
+        features = np.empty((len(rows), self.backbone.out_features), dtype=np.float32)
+        starts = range(0, len(rows), self.batch_size)
         for start in progress_bar(
             starts, total=len(starts), desc=self.backbone.name, verbose=verbose
         ):
-            batch = images[rows[start : start + block]]
-            outputs = (
-                self._apply(batch)
-                if self.store is None
-                else self._kept(self.store, batch, settings)
-            )
-            for position, row in enumerate(outputs, start):
-                out.put(position, row)
-            drop_pages(images)
-        return out.finish()
+            part = slice(start, start + self.batch_size)
+            batch = np.ascontiguousarray(images[rows[part]])
+            features[part] = self._compute(batch) if self.store is None else self._look_up(batch)
+        return features
 
-    def _kept(
-        self, store: ArrayStore, images: np.ndarray, settings: Mapping[str, Any]
-    ) -> list[np.ndarray]:
-        """Look outputs up, and compute and keep those that are missing."""
-        keys = [entry_key(_digest_of_image(image), settings) for image in images]
-        found = {key: output for key in keys if (output := store.get(key)) is not None}
-        if not found.keys() >= set(keys):
+    def _look_up(self, images: np.ndarray) -> list[np.ndarray]:
+        """Read features from the store; compute and keep those that are missing."""
+        store: Any = self.store
+        keys = [entry_key(_digest_of_image(image), self._settings) for image in images]
+        found = {key: store.get(key) for key in keys}
+        if any(features is None for features in found.values()):
             # One process at a time, and for one batch only: others may be about to compute the
             # same images, in batches that begin elsewhere.
-            with store.computing(entry_key("", settings)):
-                missing = {}
-                for position, key in enumerate(keys):
-                    if key not in found and key not in missing:
-                        output = store.get(key)
-                        if output is None:
-                            missing[key] = position
-                        else:
-                            found[key] = output
+            with store.computing(entry_key("", self._settings)):
+                found = {
+                    key: store.get(key) if features is None else features
+                    for key, features in found.items()
+                }
+                missing = [key for key, features in found.items() if features is None]
                 if missing:
-                    outputs = self._apply(images[list(missing.values())])
-                    for key, output in zip(missing, outputs, strict=True):
-                        store.put(key, output)
-                        found[key] = output
+                    computed = self._compute(images[[keys.index(key) for key in missing]])
+                    for key, features in zip(missing, computed, strict=True):
+                        store.put(key, features)
+                        found[key] = features
         return [found[key] for key in keys]
 
-    def _apply(self, images: np.ndarray) -> np.ndarray:
-        cast = nullcontext()
+    def _compute(self, images: np.ndarray) -> np.ndarray:
+        cast: Any = nullcontext()
         if self.autocast is not None:
-            cast = torch.autocast(torch.device(self.device).type, dtype=self.autocast)  # type: ignore[assignment]
+            cast = torch.autocast(torch.device(self.device).type, dtype=self.autocast)
         # Convolutions on a CPU are a quarter faster on images whose channels are neighbours.
+        layout = torch.channels_last
         with torch.no_grad(), cast:
-            maps = [
-                self.backbone.apply_frozen_to_images(
-                    batch.to(self.device, memory_format=torch.channels_last)
-                )
-                for batch in torch.from_numpy(images).split(self.batch_size)
-            ]
-            output = self.backbone.apply_frozen_to_maps(torch.cat(maps))
-        return output.float().contiguous().cpu().numpy()
+            features = self.backbone(torch.from_numpy(images).to(self.device, memory_format=layout))
+        return features.float().cpu().numpy()
 
+    @cached_property
     def _settings(self) -> dict[str, Any]:
-        """Say everything but the image that determines the output."""
+        """Everything but the image that determines its features."""
         packages = ["torch", "torchvision"]
         if self.backbone.name.startswith("timm/"):
             packages.append("timm")
         return {
             "recipe": RECIPE,
             "versions": {package: version(package) for package in packages},
-            "network": _digest_of_frozen(self.backbone),
+            "network": _modules_of(self.backbone),
+            "weights": self.digest,
             "device": torch.device(self.device).type,
             "autocast": str(self.autocast),
         }
 
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the backbone's weights when this was first asked for."""
+        return digest_of_weights(self.backbone)
 
-class FrozenState:
-    """Tells whether frozen stages are still as they were when this was made.
 
-    A callback may let them learn again, freeze others, or load other weights.
+def digest_of_weights(backbone: Backbone) -> str:
+    """Return a digest of a backbone's weights and buffers.
 
     Parameters
     ----------
     backbone : Backbone
-        The network; it is not kept alive by this.
-    """
-
-    def __init__(self, backbone: Backbone) -> None:
-        self._backbone = ref(backbone)
-        self._tensors = [
-            ref(tensor)
-            for module in backbone.frozen_modules()
-            for tensor in (*module.parameters(), *module.buffers())
-        ]
-        self._versions = self._seen()
-
-    def still_holds(self) -> bool:
-        """Compare; costs microseconds, so that every batch can ask."""
-        return self._seen() == self._versions
-
-    def _seen(self) -> list[Any]:
-        tensors = (reference() for reference in self._tensors)
-        seen = [None if t is None else (t._version, t.requires_grad) for t in tensors]
-        return [getattr(self._backbone(), "n_frozen", None), *seen]
-
-
-def digest_of_modules(name: str, modules: Sequence[nn.Module]) -> str:
-    """Return a digest of the weights and the plain settings of some modules.
-
-    Parameters
-    ----------
-    name : str
-        What they are part of.
-    modules : sequence of torch.nn.Module
-        In the order in which they are applied.
+        The network; that of AlexNet takes 0.1 s.
 
     Returns
     -------
     str
         Hexadecimal SHA-256.
     """
-    digest = hashlib.sha256(name.encode())
-    for number, module in enumerate(modules):
-        for path, part in module.named_modules():
-            settings = {
-                key: value
-                for key, value in vars(part).items()
-                if key not in _NO_SETTINGS and isinstance(value, (bool, int, float, str, tuple))
-            }
-            told = (number, path, type(part).__qualname__, sorted(settings.items()))
-            digest.update(repr(told).encode())
-        for path, tensor in module.state_dict().items():
-            values = tensor.detach().cpu().contiguous()
-            digest.update(repr((number, path, str(values.dtype), tuple(values.shape))).encode())
-            digest.update(values.reshape(-1).view(torch.uint8).numpy().data)
+    digest = hashlib.sha256()
+    for path, tensor in backbone.network.state_dict().items():
+        values = tensor.detach().cpu().contiguous()
+        digest.update(repr((path, str(values.dtype), tuple(values.shape))).encode())
+        digest.update(values.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
-_digests: WeakKeyDictionary[Backbone, tuple[FrozenState, str]] = WeakKeyDictionary()
-
-
-def _digest_of_frozen(backbone: Backbone) -> str:
-    """Return the digest of the frozen modules; it is computed again when they have changed.
-
-    That of AlexNet takes 0.1 s, as long as ten images.
-    """
-    state, digest = _digests.get(backbone, (None, ""))
-    if state is None or not state.still_holds():
-        digest = digest_of_modules(backbone.name, backbone.frozen_modules())
-        _digests[backbone] = FrozenState(backbone), digest
-    return digest
-
-
-# How many stages are frozen says which modules these are, and changes nothing in them.
-_NO_SETTINGS = frozenset({"training", "n_frozen", "stage_names", "_never_learn"})
+def _modules_of(backbone: Backbone) -> str:
+    """Return a digest of what a backbone's modules are, and of their plain settings."""
+    digest = hashlib.sha256(backbone.name.encode())
+    for path, part in backbone.network.named_modules():
+        settings = sorted(
+            (key, value)
+            for key, value in vars(part).items()
+            if key != "training" and isinstance(value, (bool, int, float, str, tuple))
+        )
+        digest.update(repr((path, type(part).__qualname__, settings)).encode())
+    return digest.hexdigest()
 
 
 def _digest_of_image(image: np.ndarray) -> str:
     digest = hashlib.sha256(repr((image.dtype.str, image.shape)).encode())
-    digest.update(np.ascontiguousarray(image).reshape(-1).view(np.uint8).data)
+    digest.update(image.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
+
+
+class SkipFrozen:
+    """Replaces the images of a training by the features that a wholly frozen backbone makes.
+
+    Parameters
+    ----------
+    cache : None, str, path, RecordingCache or joblib.Memory
+        Where these are kept, see :func:`open_store`.
+    verbose : int
+        1 shows a progress bar.
+    """
+
+    def __init__(self, cache: Any, verbose: int) -> None:
+        self.cache = cache
+        self.verbose = verbose
+        self._backbone: Backbone | None = None
+
+    def __call__(
+        self, net: TrainingNet, train: Rows, valid: Rows | None
+    ) -> tuple[Rows, Rows | None]:
+        """Compute the features of the rows, each row once.
+
+        Parameters
+        ----------
+        net : TrainingNet
+            Initialized.
+        train, valid : Rows
+            Images of training and inner validation, of the same arrays.
+
+        Returns
+        -------
+        train, valid : Rows
+            The same rows with ``features`` in place of ``X``; unchanged if the network has no
+            backbone that is wholly frozen.
+        """
+        backbone = _wholly_frozen_backbone(net.module_)
+        if backbone is None:
+            return train, valid
+        compute = FrozenFeatures(
+            backbone,
+            net.device,
+            resolve_autocast(net.mixed_precision, net.device),
+            open_store(self.cache),
+        )
+        indices = [rows.indices for rows in (train, valid) if rows is not None]
+        used = np.unique(np.concatenate(indices))
+        arrays = dict(train.arrays)
+        images = arrays.pop("X")
+        features = np.zeros((len(images), backbone.out_features), dtype=np.float32)
+        features[used] = compute(images, used, self.verbose)
+        self._backbone, self._digest = backbone, compute.digest
+        arrays["features"] = features
+        return (
+            Rows(arrays, train.labels, train.indices),
+            None if valid is None else Rows(arrays, valid.labels, valid.indices),
+        )
+
+    def check_frozen(self) -> None:
+        """Raise if the backbone has begun to learn; cheap enough for every step.
+
+        Raises
+        ------
+        ValueError
+            A callback has let weights of the backbone learn, or frozen fewer stages.
+        """
+        backbone = self._backbone
+        if backbone is not None and not (
+            backbone.is_wholly_frozen and not any(w.requires_grad for w in backbone.parameters())
+        ):
+            raise ValueError(_CHANGED.format("let weights of the frozen backbone learn"))
+
+    def check_weights(self) -> None:
+        """Raise if the backbone is not as it was when its features were computed.
+
+        Raises
+        ------
+        ValueError
+            A callback has changed weights of the backbone, or has let them learn.
+        """
+        self.check_frozen()
+        if self._backbone is not None and digest_of_weights(self._backbone) != self._digest:
+            raise ValueError(_CHANGED.format("changed weights of the frozen backbone"))
+
+
+_CHANGED = (
+    "A callback {}, whose features were computed once, before training. Set freeze=None, or a "
+    "number of stages that leaves one to learn; the network then runs whole in every epoch."
+)
+
+
+def _wholly_frozen_backbone(module: nn.Module) -> Backbone | None:
+    """Return the backbone of a network, also within an ordinal one, if no stage of it learns."""
+    network = getattr(module, "network", module)  # of OrdinalNetwork
+    backbone = getattr(network, "backbone", None)
+    return backbone if isinstance(backbone, Backbone) and backbone.is_wholly_frozen else None

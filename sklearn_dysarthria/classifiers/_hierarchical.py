@@ -2,44 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-from sklearn.base import (
-    BaseEstimator,
-    ClassifierMixin,
-    MetaEstimatorMixin,
-    _fit_context,
-    clone,
-)
-from sklearn.utils import _safe_indexing, check_consistent_length, get_tags
+from sklearn.base import _fit_context, clone
+from sklearn.utils import _safe_indexing, check_consistent_length
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_dysarthria._utils.decisions import (
-    DecisionRule,
-    at_least,
-    decide,
-    decision_from_probabilities,
-    decision_rule,
-)
+from sklearn_dysarthria._utils.decisions import Decision, MostProbable, at_least, decision_of
+from sklearn_dysarthria._utils.estimators import forget_fit
 from sklearn_dysarthria._utils.routing import groups_for_fit
-from sklearn_dysarthria.classifiers._failed_rows import refuse_failed
+from sklearn_dysarthria.classifiers._failed_rows import check_none_failed
 from sklearn_dysarthria.classifiers._labels import check_labels, check_patients
+from sklearn_dysarthria.classifiers._wrapper import ClassifierWrapper, parts_have
 
 
-def _gives_probabilities(model: HierarchicalClassifier) -> bool:
-    if hasattr(model, "classes_"):
-        parts = [model.detector_, model.grader_]
-    else:
-        parts = [model.detector, model.grader]
-    return all(part is None or hasattr(part, "predict_proba") for part in parts)
+@dataclass(frozen=True)
+class HealthyFirst(Decision):
+    """Decide on healthy or not by P(healthy), then between the other classes.
+
+    Parameters
+    ----------
+    healthy : label
+        The label of healthy speakers.
+    threshold : float
+        Probability of being a patient from which on a sample is graded.
+    grades : Decision
+        How to decide between the other classes.
+    """
+
+    healthy: Any
+    threshold: float
+    grades: Decision
+
+    def __call__(self, probabilities: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """Return the position of each row's class."""
+        is_healthy = classes == self.healthy
+        codes = np.repeat(np.flatnonzero(is_healthy), len(probabilities))
+        ill = at_least(1 - probabilities[:, is_healthy][:, 0], self.threshold)
+        graded = probabilities[np.ix_(ill, ~is_healthy)]
+        total = graded.sum(axis=1, keepdims=True)
+        # With threshold=0 the grades may be impossible, all of them alike.
+        graded = np.divide(graded, total, out=np.zeros_like(graded), where=total > 0)
+        codes[ill] = np.flatnonzero(~is_healthy)[self.grades(graded, classes[~is_healthy])]
+        return codes
 
 
-class HierarchicalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+class HierarchicalClassifier(ClassifierWrapper):
     """Decide between healthy and ill first, and on severity among the ill only.
 
     Severity grades are steps of one scale; "healthy" is no step of it: a patient without
@@ -109,8 +122,7 @@ class HierarchicalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
         self.healthy = healthy
         self.threshold = threshold
 
-    # Patients for parts that hold some out; asked for by default, as our classifiers do.
-    __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
+    _holds = ("detector", "grader")
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, groups=None):
@@ -135,8 +147,7 @@ class HierarchicalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
             `healthy` is not among the labels (True is not 1), or all there is; a `threshold` other
             than 0.5 for a detector without ``predict_proba``.
         """
-        for name in [name for name in vars(self) if name.endswith("_")]:
-            delattr(self, name)
+        forget_fit(self)
         y = check_labels(y)
         check_consistent_length(X, y, groups)
         if groups is not None:
@@ -152,23 +163,22 @@ class HierarchicalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
             raise ValueError(f"All labels are healthy={self.healthy!r}: there are no patients.")
         ill = y != self.healthy
         detector = clone(self.detector)
-        self._refuse_threshold_without_probabilities(detector)
-        detector = _fit(detector, X, ill.astype(int), groups)
-        self._refuse_threshold_without_probabilities(detector)
+        self._check_threshold(detector)
+        detector.fit(X, ill.astype(int), **groups_for_fit(detector, groups))
+        self._check_threshold(detector)
         self.detector_ = detector
         self.grader_ = None
         if len(classes) > 2:
             grader = clone(self.detector if self.grader is None else self.grader)
             rows = np.flatnonzero(ill)
             patients = None if groups is None else groups[rows]
-            self.grader_ = _fit(grader, _safe_indexing(X, rows), y[rows], patients)
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(self.detector_, name):
-                setattr(self, name, getattr(self.detector_, name))
+            graded = _safe_indexing(X, rows)
+            self.grader_ = grader.fit(graded, y[rows], **groups_for_fit(grader, patients))
+        self._take_attributes(detector)
         self.classes_ = classes
         return self
 
-    def _refuse_threshold_without_probabilities(self, detector: Any) -> None:
+    def _check_threshold(self, detector: Any) -> None:
         # Some, such as StackingClassifier, know what they predict only once they are fitted.
         lacking = hasattr(detector, "predict") and not hasattr(detector, "predict_proba")
         if self.threshold != 0.5 and lacking:
@@ -197,23 +207,24 @@ class HierarchicalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
         """
         check_is_fitted(self, "classes_")
         of_patient = self._probability_of_patient(X)
-        refuse_failed(np.isnan(of_patient), "predict")
-        # 1 - P(healthy), as `_from_probabilities` has it: both must decide alike.
+        check_none_failed(np.isnan(of_patient), "predict")
+        # 1 - P(healthy), as in HealthyFirst: both must decide alike.
         ill = at_least(1 - (1 - of_patient), self.threshold)
         # Not np.full: a type that holds all labels, strings of any length too.
         predicted = np.repeat(self.classes_[self.classes_ == self.healthy], len(ill))
         rows = np.flatnonzero(ill)
         if not len(rows):
             return predicted
+        decision = self._decision()
         if self.grader_ is None:
             predicted[rows] = self.classes_[self.classes_ != self.healthy]
-        elif self._decides_by_probabilities():
+        elif decision.same_as_predict:
             graded = self.grader_.predict_proba(_safe_indexing(X, rows))
             joint = self._joint(of_patient[rows], graded)
             failed = np.zeros(len(ill), dtype=bool)
             failed[rows] = np.isnan(joint).any(axis=1)
-            refuse_failed(failed, "predict")
-            predicted[rows] = self._from_probabilities(joint)
+            check_none_failed(failed, "predict")
+            predicted[rows] = self.classes_[decision(joint, self.classes_)]
         else:
             predicted[rows] = self.grader_.predict(_safe_indexing(X, rows))
         return predicted
@@ -224,22 +235,16 @@ class HierarchicalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
         probabilities = np.asarray(self.detector_.predict_proba(X), dtype=np.float64)
         return probabilities[:, 1] / probabilities.sum(axis=1)
 
-    def _decides_by_probabilities(self) -> bool:
-        # Grades of probability 0, all of them alike, would not tell which one is meant.
-        if self.threshold < 1e-6 or not hasattr(self.detector_, "predict_proba"):
-            return False
-        return self.grader_ is None or decision_from_probabilities(self.grader_) is not None
-
-    def _from_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
-        is_healthy = self.classes_ == self.healthy
-        decision = None if self.grader_ is None else decision_from_probabilities(self.grader_)
-
-        def grade(graded: np.ndarray) -> np.ndarray:
-            if decision is None:  # patients have one label only
-                return np.zeros(len(graded), dtype=int)
-            return np.searchsorted(self.classes_[~is_healthy], decision(graded))
-
-        return self.classes_[_in_turn(probabilities, is_healthy, self.threshold, grade)]
+    def _decision(self) -> Decision:
+        if not hasattr(self, "predict_proba"):
+            return MostProbable()
+        if self.grader_ is None:
+            grades: Decision = MostProbable(same_as_predict=True)
+        else:
+            grades = decision_of(self.grader_)
+        # Near threshold=0, a detector that is certain of "healthy" makes all grades 0.
+        same_as_predict = self.threshold >= 1e-6 and grades.same_as_predict
+        return HealthyFirst(self.healthy, self.threshold, grades, same_as_predict=same_as_predict)
 
     def _joint(self, of_patient: np.ndarray, graded: Any) -> np.ndarray:
         """Return P(healthy), and P(patient) · P(class | patient) for the other classes."""
@@ -250,7 +255,7 @@ class HierarchicalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
         out[:, ~healthy] = of_patient[:, None] * (graded / graded.sum(axis=1, keepdims=True))
         return out
 
-    @available_if(_gives_probabilities)
+    @available_if(parts_have("predict_proba"))
     def predict_proba(self, X):
         """Predict class probabilities; NaN for rows that are NaN.
 
@@ -272,48 +277,3 @@ class HierarchicalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
         # No recording, no answer, whichever part noticed.
         out[np.isnan(out).any(axis=1)] = np.nan
         return out
-
-    def _decision_rule(self) -> DecisionRule | None:
-        if not _gives_probabilities(self):
-            return None
-        healthy, threshold = self.healthy, self.threshold
-        graders_rule = None if self.grader_ is None else decision_rule(self.grader_)
-
-        def decide_in_turn(probabilities: np.ndarray, classes: np.ndarray) -> np.ndarray:
-            is_healthy = classes == healthy
-
-            def grade(graded: np.ndarray) -> np.ndarray:
-                return decide(graders_rule, graded, classes[~is_healthy])
-
-            return _in_turn(probabilities, is_healthy, threshold, grade)
-
-        return DecisionRule(("healthy first", healthy, threshold, graders_rule), decide_in_turn)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        inner = get_tags(self.detector)
-        tags.input_tags = inner.input_tags
-        tags.non_deterministic = inner.non_deterministic
-        return tags
-
-
-def _in_turn(
-    probabilities: np.ndarray,
-    is_healthy: np.ndarray,
-    threshold: float,
-    grade: Callable[[np.ndarray], np.ndarray],
-) -> np.ndarray:
-    """Return positions of classes: healthy or not, and by `grade` which of the others."""
-    codes = np.repeat(np.flatnonzero(is_healthy), len(probabilities))
-    ill = at_least(1 - probabilities[:, is_healthy][:, 0], threshold)
-    graded = probabilities[np.ix_(ill, ~is_healthy)]
-    total = graded.sum(axis=1, keepdims=True)
-    # With threshold=0 the grades may be impossible, all of them alike.
-    graded = np.divide(graded, total, out=np.zeros_like(graded), where=total > 0)
-    codes[ill] = np.flatnonzero(~is_healthy)[grade(graded)]
-    return codes
-
-
-def _fit(model: Any, X: Any, y: np.ndarray, groups: np.ndarray | None) -> Any:
-    patients = {} if groups is None else groups_for_fit(model, groups)
-    return model.fit(X, y, **patients)

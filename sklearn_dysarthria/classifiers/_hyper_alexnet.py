@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from sklearn_dysarthria.classifiers._base import Arrays
-from sklearn_dysarthria.classifiers._failed_rows import spread
+from sklearn_dysarthria.classifiers._failed_rows import with_nan_rows
 from sklearn_dysarthria.classifiers._images import ImageClassifier
 from sklearn_dysarthria.classifiers._shared_parameters import document_shared_parameters
-from sklearn_dysarthria.nn import HyperAlexNetModule, check_backbone_name
+from sklearn_dysarthria.nn import HyperAlexNetModule
 
 
 def draws_contexts(classifier: Any) -> bool:
-    """Tell whether the head is generated from noise, so that its draws can disagree."""
-    if getattr(classifier, "head", "hyper") == "hyper" and classifier.context == "noise":
+    """Return whether the head is generated from noise, so that its draws can disagree."""
+    if classifier._object("head").context == "noise":
         return True
     raise AttributeError(
         "predict_uncertainty compares draws of the noise, which only head='hyper' with "
@@ -34,32 +32,14 @@ class HyperAlexNetClassifier(ImageClassifier):
     AlexNet embeds the image in `embedding_dim` numbers; a small network maps a context C to the
     weights and bias of the linear layer that follows.  In the published system [1]_ C is noise,
     C ~ N(0, I), drawn afresh for every training batch.  At prediction the logits are averaged
-    over `n_contexts` draws that `random_state` fixes, so that predictions are deterministic.
+    over draws that `random_state` fixes, so that predictions are deterministic.
 
     Parameters
     ----------
-    backbone : str, default="alexnet"
-        Network in AlexNet's place: any of :func:`sklearn_dysarthria.nn.list_backbones`, or
-        ``"timm/<architecture>"`` if timm is installed.
-    backbone_depth : int, default=None
-        Keep only that many of its first stages; of AlexNet and ConvNeXt.
-    backbone_width : float, default=1.0
-        Factor on the number of its channels; of AlexNet and ConvNeXt with ``weights=None``.
     embedding_dim : int, default=768
         Size of the embedding.
-    head : {"hyper", "dense"}, default="hyper"
-        ``"dense"`` is the ablation with an ordinary linear layer.
-    context : {"noise", "data"}, default="noise"
-        ``"data"`` feeds the hypernetwork with a vector per recording instead; `X` is then the
-        output of :class:`~sklearn_dysarthria.ImagesWithContext`.
-    context_dim : int, default=128
-        Size of the noise; with ``context="data"`` the size of the vectors counts instead.
-    hidden_dim : int, default=512
-        Units of a hidden layer of the hypernetwork.
-    n_contexts : int, default=32
-        Draws averaged at prediction (inferred).
-    optimizer : {"adam", "adamw", "sgd", "rmsprop"}, default="adam"
-        Inferred.
+    optimizer : {"adam", "adamw", "sgd", "rmsprop"} or optimiser, default="adam"
+        Inferred; an object such as :class:`~sklearn_dysarthria.SGD` has parameters of its own.
     lr : float, default=1e-4
         Learning rate, the upper limit of `lr_schedule` (inferred).
     batch_size : int, default=16
@@ -83,7 +63,7 @@ class HyperAlexNetClassifier(ImageClassifier):
     image_shape_ : tuple of int
         Channels, height and width of the images.
     n_context_features_ : int
-        Size of the vectors of ``context="data"``; absent otherwise.
+        Size of the vectors of ``HyperHead(context="data")``; absent otherwise.
     validation_patients_ : ndarray
         Patients held out by `early_stopping`.
 
@@ -106,69 +86,31 @@ class HyperAlexNetClassifier(ImageClassifier):
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_dysarthria import HyperAlexNetClassifier
+    >>> from sklearn_dysarthria import Backbone, HyperAlexNetClassifier
     >>> images = np.random.default_rng(0).normal(size=(4, 3, 64, 64)).astype("float32")
-    >>> model = HyperAlexNetClassifier(weights=None, max_epochs=1, random_state=0)
+    >>> model = HyperAlexNetClassifier(
+    ...     backbone=Backbone("alexnet", weights=None), max_epochs=1, random_state=0)
     >>> model.fit(images, ["HC", "HC", "ALS", "ALS"]).predict_proba(images).shape
     (4, 2)
     """
 
-    _parameter_constraints = ImageClassifier._parameter_constraints | {
-        "backbone": [str],  # by name, which check_backbone_name knows
-        "backbone_depth": [Interval(Integral, 1, None, closed="left"), None],
-        "backbone_width": [Interval(Real, 0, None, closed="neither")],
-        "embedding_dim": [Interval(Integral, 1, None, closed="left")],
-        "head": [StrOptions({"hyper", "dense"})],
-        "context": [StrOptions({"noise", "data"})],
-        "context_dim": [Interval(Integral, 1, None, closed="left")],
-        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
-        "n_hidden_layers": [Interval(Integral, 1, None, closed="left")],
-        "n_contexts": [Interval(Integral, 1, None, closed="left")],
-    }
-
     def __init__(
         self,
         *,
-        weights="IMAGENET1K_V1",
         backbone="alexnet",
-        backbone_depth=None,
-        backbone_width=1.0,
-        embedding_dim=768,
         head="hyper",
-        context="noise",
-        context_dim=128,
-        hidden_dim=512,
-        n_hidden_layers=1,
-        n_contexts=32,
-        freeze=None,
+        embedding_dim=768,
         loss="cross_entropy",
-        gamma=2.0,
-        label_smoothing=0.0,
         class_weight=None,
-        class_weight_beta=0.999,
         oversample=None,
-        spec_augment=0.0,
-        spec_augment_width=0.125,
-        spec_augment_masks=2,
-        horizontal_flip=0.0,
-        vertical_flip=0.0,
-        rotation=0.0,
-        color_jitter=0.0,
-        translation=0.0,
-        mixup=0.0,
-        cutmix=0.0,
-        n_tta=1,
+        augment=None,
         optimizer="adam",
         lr=1e-4,
-        momentum=0.9,
         weight_decay=0.0,
         lr_schedule=None,
-        warmup_epochs=0,
+        early_stopping=None,
         max_epochs=30,
         batch_size=16,
-        early_stopping=False,
-        validation_fraction=0.2,
-        patience=5,
         callbacks=None,
         device="auto",
         mixed_precision="auto",
@@ -176,46 +118,20 @@ class HyperAlexNetClassifier(ImageClassifier):
         random_state=None,
         verbose=0,
     ):
-        self.weights = weights
         self.backbone = backbone
-        self.backbone_depth = backbone_depth
-        self.backbone_width = backbone_width
-        self.embedding_dim = embedding_dim
         self.head = head
-        self.context = context
-        self.context_dim = context_dim
-        self.hidden_dim = hidden_dim
-        self.n_hidden_layers = n_hidden_layers
-        self.n_contexts = n_contexts
-        self.freeze = freeze
+        self.embedding_dim = embedding_dim
         self.loss = loss
-        self.gamma = gamma
-        self.label_smoothing = label_smoothing
         self.class_weight = class_weight
-        self.class_weight_beta = class_weight_beta
         self.oversample = oversample
-        self.spec_augment = spec_augment
-        self.spec_augment_width = spec_augment_width
-        self.spec_augment_masks = spec_augment_masks
-        self.horizontal_flip = horizontal_flip
-        self.vertical_flip = vertical_flip
-        self.rotation = rotation
-        self.color_jitter = color_jitter
-        self.translation = translation
-        self.mixup = mixup
-        self.cutmix = cutmix
-        self.n_tta = n_tta
+        self.augment = augment
         self.optimizer = optimizer
         self.lr = lr
-        self.momentum = momentum
         self.weight_decay = weight_decay
         self.lr_schedule = lr_schedule
-        self.warmup_epochs = warmup_epochs
+        self.early_stopping = early_stopping
         self.max_epochs = max_epochs
         self.batch_size = batch_size
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.patience = patience
         self.callbacks = callbacks
         self.device = device
         self.mixed_precision = mixed_precision
@@ -225,35 +141,24 @@ class HyperAlexNetClassifier(ImageClassifier):
 
     @property
     def _uses_context(self) -> bool:  # type: ignore[override]
-        return self.head == "hyper" and self.context == "data"
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        check_backbone_name(self.backbone)
+        return self._object("head").context == "data"
 
     def _module(self, arrays: Arrays, n_classes: int, seed: int) -> tuple[type, dict[str, Any]]:
-        context_dim = arrays["context"].shape[1] if self._uses_context else self.context_dim
-        return HyperAlexNetModule, {
+        arguments = {
             "n_classes": n_classes,
             "embedding_dim": self.embedding_dim,
-            "head": self.head,
-            "context": self.context,
-            "context_dim": context_dim,
-            "hidden_dim": self.hidden_dim,
-            "n_hidden_layers": self.n_hidden_layers,
-            "n_contexts": self.n_contexts,
             "context_seed": seed,
-            "weights": self.weights,
-            "freeze": self.freeze,
-            "backbone": self.backbone,
-            "backbone_depth": self.backbone_depth,
-            "backbone_width": self.backbone_width,
             "image_size": arrays["X"].shape[2:],
+            **self._object("backbone").module_arguments(),
+            **self._object("head").module_arguments(),
         }
+        if self._uses_context:
+            arguments["context_dim"] = arrays["context"].shape[1]
+        return HyperAlexNetModule, arguments
 
     @available_if(draws_contexts)
     def predict_uncertainty(self, X):
-        """Tell how much the draws of the noise disagree.
+        """Compute how much the draws of the noise disagree.
 
         Parameters
         ----------
@@ -263,9 +168,9 @@ class HyperAlexNetClassifier(ImageClassifier):
         Returns
         -------
         ndarray of shape (n_samples, n_logits)
-            Standard deviation of each logit over the `n_contexts` fixed draws; NaN for a row of
+            Standard deviation of each logit over the fixed draws of the head; NaN for a row of
             NaN.  There is one logit per class, or with an ordinal loss one per step between
-            neighbouring classes.  `n_tta` plays no part in it.
+            neighbouring classes.  The views of `augment` play no part in it.
         """
         return context_spread(self, X)
 
@@ -282,4 +187,4 @@ def context_spread(classifier: Any, X: Any) -> np.ndarray:
         for inputs, _ in net.batches(rows):
             logits = net.module_.logits_per_context(inputs["X"].to(net.device))
             spreads.append(logits.double().std(dim=0, correction=0).cpu().numpy())
-    return spread(np.concatenate(spreads), usable)
+    return with_nan_rows(np.concatenate(spreads), usable)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
-from sklearn_dysarthria.classifiers._base import LOSS_CONSTRAINTS, Arrays, TorchClassifier
-from sklearn_dysarthria.classifiers._failed_rows import failed_rows
+from sklearn_dysarthria._utils.failed_rows import failed_rows
+from sklearn_dysarthria.classifiers._base import Arrays, TorchClassifier
+from sklearn_dysarthria.classifiers._heads import check_noise_only
 from sklearn_dysarthria.classifiers._hyper_alexnet import context_spread, draws_contexts
 from sklearn_dysarthria.classifiers._shared_parameters import document_shared_parameters
 from sklearn_dysarthria.nn import HyperClassifierModule
-from sklearn_dysarthria.nn._hyper import HEADS
 
 
 class DoublePrecision(HyperClassifierModule):
@@ -34,19 +32,14 @@ class HyperLinearClassifier(TorchClassifier):
     The head of :class:`~sklearn_dysarthria.HyperAlexNetClassifier` on any two-dimensional
     features: eGeMAPS, or the vectors of :class:`~sklearn_dysarthria.BackboneEmbeddings`.  A
     context C ~ N(0, I), drawn afresh for every training batch, is mapped to weights and bias of
-    a linear layer [1]_; predictions average the logits over `n_contexts` fixed draws.
+    a linear layer [1]_; predictions average the logits over fixed draws.
 
     Parameters
     ----------
-    head : {"hyper", "dense"}, default="hyper"
-        ``"dense"`` is the ablation with an ordinary linear layer, trained in the same way: a
-        logistic regression by gradient descent.
-    context_dim : int, default=128
-        Size of the noise.
-    hidden_dim : int, default=512
-        Units of a hidden layer of the hypernetwork.
-    n_contexts : int, default=32
-        Draws averaged at prediction.
+    head : {"hyper", "dense"} or HyperHead, default="hyper"
+        ``"hyper"`` is ``HyperHead()``; its `context` is always noise.  ``"dense"`` is the
+        ablation with an ordinary linear layer, trained in the same way: a logistic regression by
+        gradient descent.
 
     Attributes
     ----------
@@ -87,80 +80,50 @@ class HyperLinearClassifier(TorchClassifier):
     True
     """
 
-    _parameter_constraints = {
-        **TorchClassifier._parameter_constraints,
-        **LOSS_CONSTRAINTS,
-        "head": [StrOptions(set(HEADS))],
-        "context_dim": [Interval(Integral, 1, None, closed="left")],
-        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
-        "n_hidden_layers": [Interval(Integral, 1, None, closed="left")],
-        "n_contexts": [Interval(Integral, 1, None, closed="left")],
-    }
-
-    context = "noise"
-
     def __init__(
         self,
         *,
         head="hyper",
-        context_dim=128,
-        hidden_dim=512,
-        n_hidden_layers=1,
-        n_contexts=32,
         loss="cross_entropy",
-        gamma=2.0,
-        label_smoothing=0.0,
         class_weight=None,
-        class_weight_beta=0.999,
         optimizer="adam",
         lr=1e-3,
-        momentum=0.9,
         weight_decay=0.0,
         lr_schedule=None,
-        warmup_epochs=0,
+        early_stopping=None,
         max_epochs=100,
         batch_size=32,
-        early_stopping=False,
-        validation_fraction=0.2,
-        patience=10,
         callbacks=None,
         device="auto",
         random_state=None,
         verbose=0,
     ):
         self.head = head
-        self.context_dim = context_dim
-        self.hidden_dim = hidden_dim
-        self.n_hidden_layers = n_hidden_layers
-        self.n_contexts = n_contexts
         self.loss = loss
-        self.gamma = gamma
-        self.label_smoothing = label_smoothing
         self.class_weight = class_weight
-        self.class_weight_beta = class_weight_beta
         self.optimizer = optimizer
         self.lr = lr
-        self.momentum = momentum
         self.weight_decay = weight_decay
         self.lr_schedule = lr_schedule
-        self.warmup_epochs = warmup_epochs
+        self.early_stopping = early_stopping
         self.max_epochs = max_epochs
         self.batch_size = batch_size
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.patience = patience
         self.callbacks = callbacks
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
 
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_noise_only(self._object("head"), self)
+
     def _check_input(self, X: Any, *, reset: bool) -> Arrays:
         X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=reset)
-        spoilt = np.isnan(X).any(axis=1) & ~failed_rows(X)
-        if spoilt.any():
+        partly_nan = np.isnan(X).any(axis=1) & ~failed_rows(X)
+        if partly_nan.any():
             raise ValueError(
-                f"Input X contains NaN inside rows {np.flatnonzero(spoilt).tolist()}; only rows "
-                "that are NaN throughout, which stand for failed recordings, are passed over."
+                f"Input X contains NaN inside rows {np.flatnonzero(partly_nan).tolist()}; only "
+                "rows that are NaN throughout, which stand for failed recordings, are left out."
             )
         return {"X": X}
 
@@ -171,17 +134,13 @@ class HyperLinearClassifier(TorchClassifier):
         return DoublePrecision, {
             "in_features": arrays["X"].shape[1],
             "n_classes": n_classes,
-            "context_dim": self.context_dim,
-            "hidden_dim": self.hidden_dim,
-            "n_hidden_layers": self.n_hidden_layers,
-            "n_contexts": self.n_contexts,
             "context_seed": seed,
-            "head": self.head,
+            **self._object("head").module_arguments(),
         }
 
     @available_if(draws_contexts)
     def predict_uncertainty(self, X):
-        """Tell how much the draws of the noise disagree.
+        """Compute how much the draws of the noise disagree.
 
         Parameters
         ----------
@@ -191,7 +150,7 @@ class HyperLinearClassifier(TorchClassifier):
         Returns
         -------
         ndarray of shape (n_samples, n_logits)
-            Standard deviation of each logit over the `n_contexts` fixed draws; NaN for a row of
+            Standard deviation of each logit over the fixed draws of the head; NaN for a row of
             NaN.  There is one logit per class, or with an ordinal loss one per step between
             neighbouring classes.
         """

@@ -2,48 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from numbers import Integral, Real
-from os import PathLike
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_dysarthria._utils.memory_maps import chunks
-from sklearn_dysarthria.classifiers._base import LOSS_CONSTRAINTS, Arrays, TorchClassifier
-from sklearn_dysarthria.classifiers._failed_rows import failed_rows
-from sklearn_dysarthria.classifiers._frozen_rows import SkipFrozen
+from sklearn_dysarthria._utils.failed_rows import partly_invalid_rows
+from sklearn_dysarthria.classifiers._base import Arrays, TorchClassifier
+from sklearn_dysarthria.classifiers._frozen import SkipFrozen
 from sklearn_dysarthria.classifiers._net import Rows
-from sklearn_dysarthria.nn import SpecAugment
-from sklearn_dysarthria.nn._augment import Augmentation
-from sklearn_dysarthria.nn._image_augment import AugmentChain, ImageAugment
-from sklearn_dysarthria.nn._mixing import BatchMixing
 
 
 class ImageClassifier(TorchClassifier):
     """Base of classifiers of images of shape (n_samples, 3, height, width)."""
-
-    _parameter_constraints: dict[str, Any] = {
-        **TorchClassifier._parameter_constraints,
-        **LOSS_CONSTRAINTS,
-        "weights": [str, PathLike, None],  # the loader knows which names exist
-        "freeze": [Interval(Integral, 0, None, closed="left"), StrOptions({"all"}), None],
-        "oversample": [Mapping, None],
-        "spec_augment": [Interval(Real, 0, 1, closed="both")],
-        "spec_augment_width": [Interval(Real, 0, 1, closed="right")],
-        "spec_augment_masks": [Interval(Integral, 1, None, closed="left")],
-        "horizontal_flip": [Interval(Real, 0, 1, closed="both")],
-        "vertical_flip": [Interval(Real, 0, 1, closed="both")],
-        "rotation": [Interval(Real, 0, 180, closed="both")],
-        "color_jitter": [Interval(Real, 0, 1, closed="both"), tuple, list],
-        "translation": [Interval(Real, 0, 1, closed="both")],
-        "mixup": [Interval(Real, 0, None, closed="left")],
-        "cutmix": [Interval(Real, 0, None, closed="left")],
-        "n_tta": [Interval(Integral, 1, None, closed="left")],
-        "mixed_precision": ["boolean", StrOptions({"auto"})],
-        "cache": "no_validation",  # open_store knows what it may be
-    }
 
     _uses_context = False
     _skips_frozen = True  # False computes the same, slowly
@@ -75,37 +45,9 @@ class ImageClassifier(TorchClassifier):
                 self.n_context_features_ = context.shape[1]
         return arrays
 
-    def _repetitions(self) -> Mapping[Any, int] | None:
-        return self.oversample
-
-    def _augmentation(self) -> Augmentation | None:
-        augmentations: list[Augmentation] = []
-        image_augment = ImageAugment(
-            self.horizontal_flip,
-            self.vertical_flip,
-            self.rotation,
-            self.color_jitter,
-            self.translation,
-        )
-        if not image_augment.is_off:
-            augmentations.append(image_augment)
-        if self.spec_augment:  # last, so that no mask is turned or moved
-            augmentations.append(
-                SpecAugment(
-                    self.spec_augment,
-                    self.spec_augment_width,
-                    self.spec_augment_width,
-                    self.spec_augment_masks,
-                    self.spec_augment_masks,
-                )
-            )
-        return AugmentChain(*augmentations) if augmentations else None
-
-    def _mixing(self) -> BatchMixing | None:
-        return BatchMixing(self.mixup, self.cutmix) if self.mixup or self.cutmix else None
-
     def _skip_frozen(self) -> SkipFrozen | None:
-        if not self._skips_frozen or self._augmentation() or self._mixing():
+        augment = self._augment()
+        if not self._skips_frozen or augment.of_images() or augment.of_batches():
             return None  # the frozen stages see other images in every epoch
         return SkipFrozen(self.cache, self.verbose)
 
@@ -160,15 +102,9 @@ def _finite_or_failed(array: np.ndarray, name: str) -> np.ndarray:
     """Return float32 rows that are finite throughout or NaN throughout; anything else raises."""
     with np.errstate(over="ignore", invalid="ignore"):
         array = np.asarray(array, dtype=np.float32)
-        # The sum of a row is finite exactly if the row is (float64 cannot overflow here), which
-        # avoids a boolean copy of all the images.
-        axes = tuple(range(1, array.ndim))
-        sums = np.concatenate(
-            [array[part].sum(axis=axes, dtype=np.float64) for part in chunks(array)]
-        )
-    spoilt = ~np.isfinite(sums) & ~failed_rows(array)
-    if spoilt.any():
+    invalid = partly_invalid_rows(array)
+    if invalid.any():
         raise ValueError(
-            f"{name} contains NaN or infinity inside rows {np.flatnonzero(spoilt).tolist()}."
+            f"{name} contains NaN or infinity inside rows {np.flatnonzero(invalid).tolist()}."
         )
     return array

@@ -34,21 +34,21 @@ def check_labels(y: Any) -> np.ndarray:
     """
     if not isinstance(y, np.ndarray) or y.dtype.kind == "O":
         # Before any conversion, which would turn NaN among strings into the label "nan".
-        _refuse_missing(y, "y", ValueError)
+        _check_none_missing(y, "y", ValueError)
     if isinstance(y, (list, tuple)) and len({isinstance(label, str) for label in y}) > 1:
         # numpy would make strings of all of them.
-        _refuse_several_types(y)
+        _raise_for_several_types(y)
     y = _check_y(y, multi_output=False)
     if y.dtype.kind == "O":
         if all(isinstance(label, Real) for label in y):
             y = np.array(y.tolist())
         elif not all(isinstance(label, str) for label in y):
-            _refuse_several_types(y)
+            _raise_for_several_types(y)
     check_classification_targets(y)
     return y
 
 
-def _refuse_several_types(y: Any) -> NoReturn:
+def _raise_for_several_types(y: Any) -> NoReturn:
     types = sorted({type(label).__name__ for label in y})
     raise ValueError(
         f"Unknown label type: y holds objects of type {', '.join(types)}; labels must be all "
@@ -74,14 +74,14 @@ def check_patients(groups: Any) -> np.ndarray:
     PatientError
         A patient is missing.
     """
-    _refuse_missing(groups, "groups", PatientError)
+    _check_none_missing(groups, "groups", PatientError)
     if isinstance(groups, (list, tuple)):
         # As objects: 1 and "1" are two patients, and numpy would make strings of both.
         groups = np.array(groups, dtype=object)
     return column_or_1d(groups)
 
 
-def _refuse_missing(values: Any, name: str, error: type[ValueError]) -> None:
+def _check_none_missing(values: Any, name: str, error: type[ValueError]) -> None:
     missing = pd.isna(np.asarray(values, dtype=object))
     if missing.ndim and missing.any():
         rows = np.unique(np.nonzero(missing)[0]).tolist()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from numbers import Integral
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,13 +12,14 @@ from skorch.callbacks import Callback
 from skorch.utils import to_device
 from torch.utils.data import Dataset
 
-from sklearn_dysarthria._utils.memory_maps import drop_pages
 from sklearn_dysarthria.classifiers._generators import OwnGenerator
-from sklearn_dysarthria.classifiers._net_state import PackedState
-from sklearn_dysarthria.classifiers._objectives import Objective
+from sklearn_dysarthria.classifiers._losses import Objective
 from sklearn_dysarthria.nn._augment import Augmentation
 from sklearn_dysarthria.nn._batch_norm import lone_sample, normalises_batches, without_batch_of_one
 from sklearn_dysarthria.nn._mixing import BatchMixing, MixedTarget
+
+if TYPE_CHECKING:
+    from sklearn_dysarthria.classifiers._frozen import SkipFrozen
 
 
 class Rows(Dataset):
@@ -59,17 +59,7 @@ class Rows(Dataset):
             name: torch.from_numpy(np.ascontiguousarray(array[rows]))
             for name, array in self.arrays.items()
         }
-        for array in self.arrays.values():
-            drop_pages(array)
         return inputs, torch.from_numpy(self.labels[rows])
-
-
-class CheckedInputs(dict[str, torch.Tensor]):
-    """Inputs of a network that are looked at again right before it gets them."""
-
-    def checked(self) -> dict[str, torch.Tensor]:
-        """Return the inputs to take."""
-        return self
 
 
 def keep_batch(batch: Any) -> Any:
@@ -77,7 +67,7 @@ def keep_batch(batch: Any) -> Any:
     return batch
 
 
-class TrainingNet(PackedState, NeuralNetClassifier):
+class TrainingNet(NeuralNetClassifier):
     """skorch's classifier with batch augmentation, ordinal outputs and autocast.
 
     A callback may ask it about samples of its own at any time, without a trace in the training:
@@ -98,9 +88,9 @@ class TrainingNet(PackedState, NeuralNetClassifier):
         Compute in bfloat16; ``"auto"`` does so on GPUs that support it.
     view_seed : int
         Decides what the views look like.
-    skip_frozen : callable or None
+    skip_frozen : SkipFrozen or None
         Called with the net and the rows of training and of inner validation once the network is
-        there; returns what to train on in their place.
+        there; returns what to train on in their place, and checks that it may go on.
     """
 
     def __init__(
@@ -113,7 +103,7 @@ class TrainingNet(PackedState, NeuralNetClassifier):
         mixing: BatchMixing | None = None,
         mixed_precision: bool | str = False,
         view_seed: int = 0,
-        skip_frozen: Callable[[Any, Any, Any], tuple[Any, Any]] | None = None,
+        skip_frozen: SkipFrozen | None = None,
         **kwargs: Any,
     ) -> None:
         self.objective = objective
@@ -131,6 +121,8 @@ class TrainingNet(PackedState, NeuralNetClassifier):
         super().fit(X, y, **fit_params)
         if self.interrupted_:
             raise KeyboardInterrupt
+        if self.skip_frozen is not None:
+            self.skip_frozen.check_weights()
         return self
 
     def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> tuple[Any, Any]:
@@ -158,6 +150,8 @@ class TrainingNet(PackedState, NeuralNetClassifier):
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> Any:
         """Augment and mix the batch, then take skorch's step."""
+        if self.skip_frozen is not None:
+            self.skip_frozen.check_frozen()
         inputs, labels = batch
         if self.augment is not None or self.mixing is not None:
             # On the training device, where pixels are many and cheap.
@@ -264,8 +258,6 @@ class TrainingNet(PackedState, NeuralNetClassifier):
 
     def infer(self, x: Any, **fit_params: Any) -> torch.Tensor:
         """Run the network, in mixed precision where asked; losses are computed in float32."""
-        if isinstance(x, CheckedInputs):
-            x = x.checked()  # a callback may have changed the network since the batch was fetched
         # Resolved here: a net trained on a GPU may have been loaded where there is none.
         dtype = resolve_autocast(self.mixed_precision, self.device)
         if dtype is None:
@@ -303,20 +295,6 @@ class EpochProgress(Callback):
         """Close the bar."""
         self.bar_.close()
         del self.bar_  # an open terminal does not pickle
-
-
-def check_views(n_tta: Any, augmentation: Augmentation | None) -> None:
-    """Raise ValueError for a number of views that there cannot be.
-
-    It is looked at before training, and again before each prediction, since it may be changed.
-    """
-    if isinstance(n_tta, bool) or not isinstance(n_tta, Integral) or int(n_tta) < 1:
-        raise ValueError(f"n_tta={n_tta!r} must be an integer of 1 or more.")
-    if int(n_tta) > 1 and augmentation is None:
-        raise ValueError(
-            f"n_tta={n_tta} averages over augmented views, and no augmentation of images is on: "
-            "switch on one of those of the classifier, or set n_tta=1."
-        )
 
 
 def resolve_device(device: str) -> str:

@@ -1,43 +1,140 @@
-"""Optimisers by name."""
+"""Optimisers, as parameter objects."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from numbers import Real
+from typing import Any, ClassVar
 
-import torch
+from sklearn.utils._param_validation import Interval
 
-from sklearn_dysarthria.nn import OrdinalNetwork
-
-OPTIMIZERS = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": torch.optim.SGD,
-    "rmsprop": torch.optim.RMSprop,
-}
+from sklearn_dysarthria.classifiers._parameter_objects import ParameterObject
 
 SLOWEST_THRESHOLDS = 0.01
 """Smallest learning rate of the thresholds of an ordinal loss (inferred)."""
 
 
-def optimizer_arguments(
-    name: str, lr: float, weight_decay: float, momentum: float
-) -> dict[str, Any]:
-    """Return what an optimiser takes besides the learning rate of the network.
+class Optimizer(ParameterObject):
+    """Base of the optimisers; a subclass names a class of ``torch.optim``."""
 
-    Thresholds are single numbers of the size of a logit.  At the 1e-4 of a network of millions of
-    weights they would stay where they begin, and no class could become probable that lies between
-    two of them; nor should a decay pull them together.
+    kind = "an optimiser"
+
+    torch_name: ClassVar[str]
+    """Name in ``torch.optim``."""
+    has_fused_form: ClassVar[bool] = True
+
+    @classmethod
+    def named(cls) -> Mapping[str, Callable[[], ParameterObject]]:
+        """Return the optimisers by name."""
+        return {"adam": Adam, "adamw": AdamW, "sgd": SGD, "rmsprop": RMSprop}
+
+    @classmethod
+    def example(cls) -> ParameterObject:
+        """Return an optimiser that has parameters."""
+        return SGD()
+
+    def own_arguments(self) -> dict[str, Any]:
+        """Return the arguments that only this class of ``torch.optim`` takes."""
+        return {}
+
+    def net_arguments(self, lr: float, weight_decay: float) -> dict[str, Any]:
+        """Return the arguments of a skorch net that make it train with this optimiser.
+
+        Thresholds of an ordinal loss are single numbers of the size of a logit.  At the 1e-4 of a
+        network of millions of weights they would stay where they begin, and no class could become
+        probable that lies between two of them; nor should a decay pull them together.
+
+        Parameters
+        ----------
+        lr : float
+            Learning rate of the network.
+        weight_decay : float
+            As torch's optimisers define it.
+        """
+        import torch
+
+        from sklearn_dysarthria.nn import OrdinalNetwork
+
+        thresholds = {"lr": max(lr, SLOWEST_THRESHOLDS), "weight_decay": 0.0}
+        arguments: dict[str, Any] = {
+            "optimizer": getattr(torch.optim, self.torch_name),
+            "lr": lr,
+            "optimizer__weight_decay": weight_decay,
+            # skorch passes over patterns that no parameter matches.
+            "optimizer__param_groups": [
+                (name, thresholds) for name in OrdinalNetwork.THRESHOLD_PARAMETERS
+            ],
+        }
+        if self.has_fused_form:
+            # One fused pass over the weights: for AlexNet's 57 million, the step of the plain
+            # optimiser takes longer than the forward and backward pass of a small batch.
+            arguments["optimizer__fused"] = True
+        own = {f"optimizer__{name}": value for name, value in self.own_arguments().items()}
+        return arguments | own
+
+
+class Adam(Optimizer):
+    """Adam, ``optimizer="adam"``: a rate for every weight from the moments of its gradient.
+
+    Learning rate and weight decay are parameters of the classifier.
+
+    References
+    ----------
+    D. P. Kingma, J. Ba, "Adam: A Method for Stochastic Optimization", arXiv:1412.6980.
     """
-    thresholds = {"lr": max(lr, SLOWEST_THRESHOLDS), "weight_decay": 0.0}
-    arguments: dict[str, Any] = {
-        "weight_decay": weight_decay,
-        # skorch passes over patterns that no parameter matches.
-        "param_groups": [(name, thresholds) for name in OrdinalNetwork.THRESHOLD_PARAMETERS],
+
+    torch_name = "Adam"
+
+
+class AdamW(Optimizer):
+    """Adam with a weight decay apart from the gradient, ``optimizer="adamw"``.
+
+    Learning rate and weight decay are parameters of the classifier.
+
+    References
+    ----------
+    I. Loshchilov, F. Hutter, "Decoupled Weight Decay Regularization", arXiv:1711.05101.
+    """
+
+    torch_name = "AdamW"
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, ``optimizer="sgd"``.
+
+    Learning rate and weight decay are parameters of the classifier.
+
+    Parameters
+    ----------
+    momentum : float, default=0.9
+        Share of the last step that the next one keeps.
+
+    Examples
+    --------
+    >>> from sklearn_dysarthria import SGD
+    >>> SGD(momentum=0.95)
+    SGD(momentum=0.95)
+    """
+
+    torch_name = "SGD"
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "momentum": [Interval(Real, 0, 1, closed="left")]
     }
-    if name != "rmsprop":  # which torch has in no fused form
-        # One fused pass over the weights: for AlexNet's 57 million, the step of the plain
-        # optimiser takes longer than the forward and backward pass of a small batch.
-        arguments["fused"] = True
-    if name == "sgd":
-        arguments["momentum"] = momentum
-    return arguments
+
+    def __init__(self, *, momentum=0.9):
+        self.momentum = momentum
+
+    def own_arguments(self) -> dict[str, Any]:
+        """Return the arguments that only this class of ``torch.optim`` takes."""
+        return {"momentum": self.momentum}
+
+
+class RMSprop(Optimizer):
+    """RMSprop, ``optimizer="rmsprop"``: gradients divided by a running mean of their size.
+
+    Learning rate and weight decay are parameters of the classifier.
+    """
+
+    torch_name = "RMSprop"
+    has_fused_form = False

@@ -1,34 +1,105 @@
-"""Learning-rate schedules."""
+"""Learning-rate schedules: the parameter object and the callback that follows it."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from numbers import Integral
+from typing import Any, ClassVar
 
+from sklearn.utils._param_validation import Interval, StrOptions
 from skorch.callbacks import Callback
 from torch.optim import Optimizer, lr_scheduler
+
+from sklearn_dysarthria.classifiers._parameter_objects import ParameterObject
 
 SCHEDULES = ("cosine", "linear", "step", "exponential", "one_cycle", "plateau")
 
 
-def check_schedule(
-    schedule: str | None, warmup_epochs: int, max_epochs: int, early_stopping: bool
-) -> None:
-    """Raise ValueError for a schedule that cannot work with the other parameters."""
-    if schedule == "plateau" and not early_stopping:
-        raise ValueError(
-            "lr_schedule='plateau' looks at the loss of patients who are not trained on: set "
-            "early_stopping=True, which holds some of the training patients out."
-        )
-    if schedule == "one_cycle" and warmup_epochs:
-        raise ValueError(
-            "lr_schedule='one_cycle' begins with a warm-up of its own; set warmup_epochs=0."
-        )
-    if warmup_epochs >= max_epochs:
-        raise ValueError(
-            f"warmup_epochs={warmup_epochs} leaves none of max_epochs={max_epochs} to train at "
-            "the full learning rate."
-        )
+class Schedule(ParameterObject):
+    """How the learning rate changes from epoch to epoch.
+
+    Parameter object of the classifiers, ``lr_schedule=Schedule("cosine", warmup_epochs=5)``; the
+    name alone is the schedule without a warm-up.  The classifier's `lr` is the upper limit.
+
+    Parameters
+    ----------
+    name : {"cosine", "linear", "step", "exponential", "one_cycle", "plateau"}, default=None
+        Over `max_epochs` the rate falls to 0 along a cosine or a line, to a tenth after each
+        third, by a constant factor to a hundredth in all, rises from 1/25 and falls to nearly 0
+        (torch's one cycle, read once an epoch: its peak, `lr`, may lie between two epochs), or
+        falls to a tenth when the loss on the inner validation patients has not fallen for more
+        than half of the patience of `early_stopping`, which ``"plateau"`` needs.  None keeps the
+        rate.
+    warmup_epochs : int, default=0
+        Epochs in which the rate rises in equal steps before the schedule begins.
+
+    Examples
+    --------
+    >>> from sklearn_dysarthria import Schedule
+    >>> Schedule("cosine", warmup_epochs=5)
+    Schedule(name='cosine', warmup_epochs=5)
+    """
+
+    kind = "a Schedule"
+    is_optional = True
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "name": [StrOptions(set(SCHEDULES)), None],
+        "warmup_epochs": [Interval(Integral, 0, None, closed="left")],
+    }
+
+    def __init__(self, name=None, *, warmup_epochs=0):
+        self.name = name
+        self.warmup_epochs = warmup_epochs
+
+    @classmethod
+    def named(cls) -> Mapping[str, Callable[[], ParameterObject]]:
+        """Return the schedules by name."""
+        return {name: partial(cls, name) for name in SCHEDULES}
+
+    @classmethod
+    def example(cls) -> ParameterObject:
+        """Return a schedule that changes the rate."""
+        return cls("cosine")
+
+    def check_training(self, max_epochs: int, early_stopping: Any) -> None:
+        """Raise ValueError for a schedule that cannot work with the other parameters.
+
+        Parameters
+        ----------
+        max_epochs : int
+            Epochs of the training.
+        early_stopping : EarlyStopping or None
+            Whether there is a loss on patients who are not trained on.
+        """
+        if self.name == "plateau" and early_stopping is None:
+            raise ValueError(
+                "lr_schedule='plateau' looks at the loss of patients who are not trained on: set "
+                "early_stopping=EarlyStopping(), which holds some of the training patients out."
+            )
+        if self.name == "one_cycle" and self.warmup_epochs:
+            raise ValueError(
+                "lr_schedule='one_cycle' begins with a warm-up of its own; set warmup_epochs=0."
+            )
+        if self.warmup_epochs >= max_epochs:
+            raise ValueError(
+                f"warmup_epochs={self.warmup_epochs} leaves none of max_epochs={max_epochs} to "
+                "train at the full learning rate."
+            )
+
+    def callback(self, patience: int) -> LearningRateSchedule | None:
+        """Return the callback that sets the rate, or None for a rate that never changes.
+
+        Parameters
+        ----------
+        patience : int
+            Of early stopping.
+        """
+        if self.name is None and not self.warmup_epochs:
+            return None
+        return LearningRateSchedule(self.name, self.warmup_epochs, patience)
 
 
 def torch_scheduler(
@@ -39,19 +110,19 @@ def torch_scheduler(
     Parameters
     ----------
     schedule : str or None
-        One of `SCHEDULES`; None has no scheduler.
+        Name of a :class:`Schedule`; None has no scheduler.
     optimizer : torch.optim.Optimizer
         Its learning rate is the upper limit of the schedule; ``"one_cycle"`` reaches it
         only where its peak does not fall between two epochs.
     n_epochs : int
-        Epochs that the schedule is spread over.
+        Epochs of the schedule.
     patience : int
         Of early stopping.
 
     Returns
     -------
     scheduler or None
-        See `SHARED_PARAMETERS` for what each does.
+        See :class:`Schedule` for what each does.
     """
     if schedule == "cosine":
         return lr_scheduler.CosineAnnealingLR(optimizer, T_max=n_epochs)
@@ -80,7 +151,7 @@ class LearningRateSchedule(Callback):
     Parameters
     ----------
     schedule : str or None
-        One of `SCHEDULES`.
+        Name of a :class:`Schedule`.
     warmup_epochs : int
         The rate rises in equal steps during so many epochs before the schedule begins.
     patience : int
@@ -99,7 +170,7 @@ class LearningRateSchedule(Callback):
         self.lr_scheduler_ = torch_scheduler(self.schedule, net.optimizer_, n_epochs, self.patience)
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
-        """Set the rate of the warm-up, and record whatever is the rate."""
+        """Set the rate of the warm-up, and record the rate."""
         epoch, groups = len(net.history), net.optimizer_.param_groups
         if self.warmup_epochs and epoch <= self.warmup_epochs + 1:
             for group, full in zip(groups, self.full_rates_, strict=True):

@@ -1,19 +1,14 @@
-"""The same model trained from several seeds, asked together."""
+"""The average of one model trained from several seeds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-from sklearn.base import (
-    BaseEstimator,
-    ClassifierMixin,
-    MetaEstimatorMixin,
-    _fit_context,
-    clone,
-)
+from sklearn.base import _fit_context, clone
 from sklearn.utils import check_consistent_length, check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
@@ -21,26 +16,22 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dysarthria._utils.decisions import (
-    DecisionRule,
-    common_rule,
-    decide,
-    decision_from_probabilities,
+    Decision,
+    MostProbable,
+    common_decision,
+    decision_of,
+    winners,
 )
+from sklearn_dysarthria._utils.estimators import forget_fit
 from sklearn_dysarthria._utils.routing import groups_for_fit
-from sklearn_dysarthria._utils.votes import winners
-from sklearn_dysarthria.classifiers._failed_rows import refuse_failed
+from sklearn_dysarthria.classifiers._failed_rows import check_none_failed
 from sklearn_dysarthria.classifiers._labels import check_labels
-from sklearn_dysarthria.recordings import noted_failures
-from sklearn_dysarthria.recordings._map import _note_failures
+from sklearn_dysarthria.classifiers._wrapper import ClassifierWrapper, parts_have
+from sklearn_dysarthria.recordings import note_failures, noted_failures
 
 
-def _gives_probabilities(model: SeedEnsembleClassifier) -> bool:
-    members = getattr(model, "estimators_", None) or [model.estimator]
-    return all(hasattr(member, "predict_proba") for member in members)
-
-
-class SeedEnsembleClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
-    """Train one model from several seeds and average what the copies say.
+class SeedEnsembleClassifier(ClassifierWrapper):
+    """Train one model from several seeds and average the copies' probabilities.
 
     A network's answer depends on its seed: initial weights, order of the batches, noise.  On a
     few dozen patients that dependence can be larger than the difference between two methods;
@@ -107,8 +98,8 @@ class SeedEnsembleClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
         self.random_state = random_state
         self.n_jobs = n_jobs
 
-    # Patients for members that hold some out; asked for by default, as our classifiers do.
-    __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
+    def _parts(self) -> list[Any]:
+        return getattr(self, "estimators_", [self.estimator])
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, groups=None):
@@ -132,27 +123,23 @@ class SeedEnsembleClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
         ValueError
             Nothing in `estimator` has a seed, or it lacks what `voting` needs.
         """
-        for name in [name for name in vars(self) if name.endswith("_")]:
-            delattr(self, name)
+        forget_fit(self)
         y = check_labels(y)
         check_consistent_length(X, y, groups)
-        self._refuse_soft_without_probabilities(self.estimator)
+        self._check_soft_vote(self.estimator)
         rng = check_random_state(self.random_state)
         members = [_reseeded(self.estimator, rng) for _ in range(self.n_estimators)]
         fitted = Parallel(n_jobs=self.n_jobs)(
             delayed(_fit_member)(member, X, y, groups) for member in members
         )
         for _, failed in fitted:
-            _note_failures(failed)
-        self._refuse_soft_without_probabilities(fitted[0][0])
+            note_failures(failed)
+        self._check_soft_vote(fitted[0][0])
         self.estimators_ = [member for member, _ in fitted]
-        self.classes_ = self.estimators_[0].classes_
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(self.estimators_[0], name):
-                setattr(self, name, getattr(self.estimators_[0], name))
+        self._take_attributes(self.estimators_[0], ("classes_",))
         return self
 
-    def _refuse_soft_without_probabilities(self, member: Any) -> None:
+    def _check_soft_vote(self, member: Any) -> None:
         # Some, such as StackingClassifier, know what they predict only once they are fitted.
         lacking = hasattr(member, "predict") and not hasattr(member, "predict_proba")
         if self.voting == "soft" and lacking:
@@ -181,12 +168,12 @@ class SeedEnsembleClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
         """
         check_is_fitted(self, "estimators_")
         ties, by_member = None, [None] * len(self.estimators_)
-        if _gives_probabilities(self):
+        if hasattr(self, "predict_proba"):
             by_member = [member.predict_proba(X) for member in self.estimators_]
             ties = _normalized(by_member).mean(axis=0)
-            refuse_failed(np.isnan(ties).any(axis=1), "predict")
+            check_none_failed(np.isnan(ties).any(axis=1), "predict")
             if self.voting == "soft":
-                return self._from_probabilities(ties)
+                return self.classes_[self._decision()(ties, self.classes_)]
         answers = [
             np.searchsorted(self.classes_, _labels(member, X, probabilities))
             for member, probabilities in zip(self.estimators_, by_member, strict=True)
@@ -194,17 +181,12 @@ class SeedEnsembleClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
         votes = np.eye(len(self.classes_))[np.array(answers)].sum(axis=0)
         return self.classes_[winners(votes, votes if ties is None else ties)]
 
-    def _decides_by_probabilities(self) -> bool:
-        # With "hard" the members' probabilities decide, not their mean.
-        return self.voting == "soft" and _gives_probabilities(self)
+    def _decision(self) -> Decision:
+        if self.voting == "hard":
+            return MostProbable()  # of means; `predict` counts the members' classes
+        return replace(common_decision(self.estimators_), same_as_predict=True)
 
-    def _from_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
-        return self.classes_[decide(self._decision_rule(), probabilities, self.classes_)]
-
-    def _decision_rule(self) -> DecisionRule | None:
-        return common_rule(self.estimators_) if self.voting == "soft" else None
-
-    @available_if(_gives_probabilities)
+    @available_if(parts_have("predict_proba"))
     def predict_proba(self, X):
         """Predict class probabilities: the mean over the members; NaN for rows that are NaN.
 
@@ -220,9 +202,9 @@ class SeedEnsembleClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
         """
         return self._by_member(X).mean(axis=0)
 
-    @available_if(_gives_probabilities)
+    @available_if(parts_have("predict_proba"))
     def predict_spread(self, X):
-        """Tell how far the members are apart.
+        """Return how far the members are apart.
 
         Parameters
         ----------
@@ -233,8 +215,8 @@ class SeedEnsembleClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
         -------
         ndarray of shape (n_samples, n_classes)
             Standard deviation of each class's probability over the members; 0 where all agree,
-            0.5 at most.  It tells what depends on the seed, not what depends on who happened to
-            be in the training set.
+            0.5 at most.  It shows what depends on the seed, not what depends on the choice of
+            the training patients.
         """
         return self._by_member(X).std(axis=0)
 
@@ -244,11 +226,10 @@ class SeedEnsembleClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        inner = get_tags(self.estimator)
-        tags.input_tags = inner.input_tags
-        if inner.classifier_tags is not None:
-            tags.classifier_tags.poor_score = inner.classifier_tags.poor_score
-            tags.classifier_tags.multi_class = inner.classifier_tags.multi_class
+        inner = get_tags(self.estimator).classifier_tags
+        if inner is not None:
+            tags.classifier_tags.poor_score = inner.poor_score
+            tags.classifier_tags.multi_class = inner.multi_class
         return tags
 
 
@@ -269,19 +250,18 @@ def _reseeded(estimator: Any, rng: np.random.RandomState) -> Any:
 
 
 def _fit_member(member: Any, X: Any, y: Any, groups: Any) -> tuple[Any, set[Any]]:
-    patients = {} if groups is None else groups_for_fit(member, groups)
-    # Collected here, since a process of its own cannot tell those outside.
+    # Collected here, since other processes do not share what is noted in this one.
     with noted_failures() as failed:
-        member.fit(X, y, **patients)
+        member.fit(X, y, **groups_for_fit(member, groups))
     return member, failed
 
 
 def _labels(member: Any, X: Any, probabilities: np.ndarray | None) -> np.ndarray:
-    """Return a member's labels, for no second pass where its probabilities tell."""
-    decision = decision_from_probabilities(member)
-    if probabilities is None or decision is None:
+    """Return a member's labels, without a second pass if they follow from its probabilities."""
+    decision = decision_of(member)
+    if probabilities is None or not decision.same_as_predict:
         return member.predict(X)
-    return decision(probabilities)
+    return member.classes_[decision(probabilities, member.classes_)]
 
 
 def _normalized(by_member: Sequence[Any]) -> np.ndarray:

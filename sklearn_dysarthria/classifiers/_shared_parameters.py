@@ -1,4 +1,4 @@
-"""What the classifiers' common parameters mean, said once and put into each docstring."""
+"""What the classifiers' common parameters mean, written once and put into each docstring."""
 
 from __future__ import annotations
 
@@ -8,133 +8,59 @@ from textwrap import indent
 from typing import TypeVar
 
 SHARED_PARAMETERS: dict[str, tuple[str, str]] = {
-    "weights": (
-        "str, path or None",
-        "Of the backbone: a published name (downloaded on first use), a local state dict, or\n"
-        "None for random ones.  Every tensor must match by name and shape.",
+    "backbone": (
+        "str or Backbone",
+        "Name of the network that turns images into features, any of\n"
+        ':func:`sklearn_dysarthria.nn.list_backbones` or ``"timm/<architecture>"`` if timm is\n'
+        "installed; a :class:`~sklearn_dysarthria.Backbone` says where its weights come from, how\n"
+        "many stages are frozen, and how deep and wide it is.",
     ),
-    "freeze": (
-        'int, "all" or None',
-        "Number of leading backbone stages that keep their weights (of AlexNet five\n"
-        "convolutional, two linear), or all of them.  They are then applied once per image of a\n"
-        "fit instead of once per epoch, with the same result, unless training images are\n"
-        "augmented or mixed, or what the frozen stages make of an image is more than twice its\n"
-        "size (the first stages of most ConvNeXts), or a backbone other than AlexNet and\n"
-        'ConvNeXt is not frozen to ``"all"``.  Batches that callbacks are shown then hold\n'
-        "``frozen_output`` instead of ``X``.  More than 512 MiB of it go to a temporary file.",
+    "head": (
+        '{"hyper", "dense"} or HyperHead',
+        'The last layer: ``"hyper"`` is :class:`~sklearn_dysarthria.HyperHead` with its defaults,\n'
+        '``"dense"`` the ablation with an ordinary linear layer.',
     ),
     "loss": (
-        '{"cross_entropy", "focal", "coral", "corn", "cumulative_link"}',
-        "The last three are ordinal: they take the classes as ordered by their labels, which\n"
-        "must be numbers, and `predict` answers the median class, the number of steps between\n"
-        "neighbouring classes that are passed with a probability above a half.  CORAL and the\n"
-        "cumulative link (proportional odds) learn one score and thresholds, CORN one logit per\n"
-        "step.",
-    ),
-    "gamma": (
-        "float",
-        'Focusing parameter of ``loss="focal"``; the probability in its modulating factor does\n'
-        "not include the class weights.",
-    ),
-    "label_smoothing": (
-        "float",
-        "Probability taken from a sample's own class and shared out over all of them; for\n"
-        '``"cross_entropy"`` and ``"focal"``.',
+        '{"cross_entropy", "focal", "coral", "corn", "cumulative_link"} or loss',
+        "A name, or one of :class:`~sklearn_dysarthria.CrossEntropy` and\n"
+        ":class:`~sklearn_dysarthria.FocalLoss`, which have parameters.  The last three names are\n"
+        "ordinal losses: they take the classes as ordered by their labels, which must be numbers,\n"
+        "and `predict` answers the median class, the number of steps between neighbouring classes\n"
+        "that are passed with a probability above a half.  CORAL and the cumulative link\n"
+        "(proportional odds) learn one score and thresholds, CORN one logit per step.",
     ),
     "class_weight": (
-        '{"balanced", "effective_number", "inverse_sqrt"}, dict or None',
+        '{"balanced", "effective_number", "inverse_sqrt"}, EffectiveNumber, dict or None',
         "Weight of a sample's class in the loss, from the rows as trained on, that is after\n"
-        "oversampling: inverse to their number, to their effective number, or to the square root\n"
-        "of their number, with a mean over the rows of 1; or a weight for each label.",
-    ),
-    "class_weight_beta": (
-        "float",
-        'Of ``class_weight="effective_number"``: (1 - β) / (1 - β**n) for n rows; 0 is no\n'
-        "weighting, and towards 1 it becomes the balanced one.",
+        "oversampling: inverse to their number, to their effective number\n"
+        "(:class:`~sklearn_dysarthria.EffectiveNumber`), or to the square root of their number,\n"
+        "with a mean over the rows of 1; or a weight for each label.",
     ),
     "oversample": (
         "dict of label to int",
         "How many times the rows of a label occur in an epoch; costs no memory.",
     ),
-    "spec_augment": (
-        "float",
-        "Probability with which a training image is masked in time and frequency.  Masks hold the\n"
-        "channel's mean, a steady energy of middle level: what was there is hidden, but it is not\n"
-        "silence.",
+    "augment": (
+        '"spec", Augment or None',
+        "How training images are changed, and how many views are averaged at prediction:\n"
+        ':class:`~sklearn_dysarthria.Augment`; ``"spec"`` is ``Augment(spec=0.7)``.',
     ),
-    "spec_augment_width": (
-        "float",
-        "Largest width of a mask of `spec_augment`, as a share of the image's height and width\n"
-        "(inferred).",
+    "optimizer": (
+        '{"adam", "adamw", "sgd", "rmsprop"} or optimiser',
+        "A name, or an object with parameters such as :class:`~sklearn_dysarthria.SGD`.",
     ),
-    "spec_augment_masks": (
-        "int",
-        "Masks in time, and as many in frequency, of an image that `spec_augment` masks.",
-    ),
-    "horizontal_flip": (
-        "float",
-        "Probability with which a training image runs backwards in time.  Reversed speech is no\n"
-        "speech: attack and decay change places, and Δ keeps a sign that is then wrong.",
-    ),
-    "vertical_flip": (
-        "float",
-        "Probability with which a training image is turned upside down, which puts low formants\n"
-        "on top: no sound looks like that.",
-    ),
-    "rotation": (
-        "float",
-        "Largest angle, in degrees, by which training images are rotated.  That mixes time with\n"
-        "frequency: a steady pitch becomes a glide.",
-    ),
-    "color_jitter": (
-        "float or (float, float, float)",
-        "Largest relative change of brightness, contrast and saturation of training images, one\n"
-        "number for all or one for each.  Brightness and contrast stretch the dynamic range, from\n"
-        "the quietest pixel or about the mean, and cut off beyond the image's own extremes.\n"
-        "Neither is a gain, which adds a constant to decibels and vanishes from images relative\n"
-        "to their maximum.  Saturation mixes the static channel with Δ and ΔΔ.",
-    ),
-    "translation": (
-        "float",
-        "Largest shift of a training image, as a share of its height and width.  Along time that\n"
-        "is another onset, which is harmless; along frequency nearly another vocal tract and\n"
-        "pitch, but not quite, since a mel is not the same ratio of frequencies everywhere.",
-    ),
-    "mixup": (
-        "float",
-        "α of the Beta distribution with which pairs of training images are added up; 0 is off.\n"
-        "A mean of decibels is not the sound of two voices.",
-    ),
-    "cutmix": (
-        "float",
-        "α of the Beta distribution of what is left of a training image when a rectangle of\n"
-        "another is pasted in; 0 is off.  With `mixup` too, each batch draws one of them.  The\n"
-        "result is two voices in one recording, cut at edges that neither has.",
-    ),
-    "n_tta": (
-        "int",
-        "Views averaged at prediction: the image itself and ``n_tta - 1`` images augmented as in\n"
-        "training, without `mixup` and `cutmix`.  A view changes every image in the same way, and\n"
-        "is drawn so that it is a change: flips of small probability are drawn again until one\n"
-        "flips, and `spec_augment` always masks.",
-    ),
-    "n_hidden_layers": ("int", "Hidden layers of the hypernetwork."),
-    "optimizer": ('{"adam", "adamw", "sgd", "rmsprop"}', "Optimiser."),
     "lr": ("float", "Learning rate, the upper limit of `lr_schedule`."),
-    "momentum": ("float", 'Of ``optimizer="sgd"``.'),
     "weight_decay": ("float", "As torch's optimisers define it."),
     "lr_schedule": (
-        '{"cosine", "linear", "step", "exponential", "one_cycle", "plateau"} or None',
-        "How the rate changes from epoch to epoch over `max_epochs`: it falls to 0 along a cosine\n"
-        "or a line, to a tenth after each third, by a constant factor to a hundredth in all,\n"
-        "rises from 1/25 and falls to nearly 0 (torch's one cycle, read once an epoch: its peak,\n"
-        "`lr`, may lie between two epochs), or falls to a tenth when the loss on the inner\n"
-        "validation patients has not fallen for more than half of `patience`, which needs\n"
-        "`early_stopping`.",
+        '{"cosine", "linear", "step", "exponential", "one_cycle", "plateau"}, Schedule or None',
+        "How the rate changes from epoch to epoch; a :class:`~sklearn_dysarthria.Schedule` can\n"
+        "begin with a warm-up.",
     ),
-    "warmup_epochs": (
-        "int",
-        "Epochs in which the rate rises in equal steps before `lr_schedule` begins.",
+    "early_stopping": (
+        '"valid_loss", EarlyStopping or None',
+        "Hold out some of the training patients and stop when their loss no longer falls, see\n"
+        ':class:`~sklearn_dysarthria.EarlyStopping`; ``"valid_loss"`` is one with its defaults.\n'
+        "Needs `groups`.",
     ),
     "max_epochs": ("int", "Passes over the training data."),
     "batch_size": (
@@ -143,16 +69,6 @@ SHARED_PARAMETERS: dict[str, tuple[str, str]] = {
         "where the last batch of an epoch would be one, the next larger size that leaves none is\n"
         "taken.",
     ),
-    "early_stopping": (
-        "bool",
-        "Hold out `validation_fraction` of the training patients, stop when their loss has not\n"
-        "fallen for `patience` epochs, and keep the best weights.  Needs `groups`.",
-    ),
-    "validation_fraction": (
-        "float",
-        "Fraction of each class's patients held out by `early_stopping`.",
-    ),
-    "patience": ("int", "Epochs without progress before `early_stopping` stops."),
     "callbacks": (
         "list of skorch callbacks",
         "Added to the training loop; copied, never modified.",
@@ -165,8 +81,8 @@ SHARED_PARAMETERS: dict[str, tuple[str, str]] = {
     "cache": (
         "str, path, RecordingCache, joblib.Memory or None",
         "Folder that keeps what frozen stages make of an image, for other fits, grid points,\n"
-        "folds and processes with the same images and the same frozen weights; see `freeze`.\n"
-        "Without it, every fit computes that anew.",
+        "folds and processes with the same images and the same frozen weights; see\n"
+        ":class:`~sklearn_dysarthria.Backbone`.  Without it, every fit computes that anew.",
     ),
     "random_state": (
         "int, RandomState or None",
@@ -185,8 +101,8 @@ def document_shared_parameters(cls: Class) -> Class:
     Parameters
     ----------
     cls : type
-        Its docstring describes the parameters of its own, and any shared one of which it has
-        something else to say.
+        Its docstring describes its own parameters, and any shared one that means something else
+        here.
 
     Returns
     -------

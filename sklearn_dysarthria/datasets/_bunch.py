@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
+
+
+def read_description(file_name: str) -> str:
+    """Return the text of a file in ``sklearn_dysarthria/datasets/descr``."""
+    descr = resources.files("sklearn_dysarthria.datasets") / "descr" / file_name
+    return descr.read_text(encoding="utf-8")
 
 
 def as_dataset(
@@ -15,7 +22,7 @@ def as_dataset(
     description: str,
     *,
     return_X_y: bool,
-    as_frame: bool,
+    as_frame: bool = True,
     **others: Any,
 ) -> Any:
     """Pack a table of recordings and its labels.
@@ -30,7 +37,7 @@ def as_dataset(
         Text for ``DESCR``.
     return_X_y : bool
         Return ``(data, target)`` instead of a Bunch.
-    as_frame : bool
+    as_frame : bool, default=True
         If False, ``data`` is an object array of paths and ``target`` an array.
     **others
         Further attributes of the Bunch.
@@ -41,14 +48,14 @@ def as_dataset(
         See ``return_X_y``.
     """
     filenames = table["audio"].to_numpy(dtype=object)
-    data: Any = table if as_frame else filenames
     values = None
     if labels is not None:
         values = labels.to_numpy(dtype=str) if labels.dtype == object else labels.to_numpy()
+    data: Any = table if as_frame else filenames
     target: Any = labels if as_frame else values
     if return_X_y:
         return data, target
-    frame = table if labels is None else table.assign(target=labels)
+    frame = table if labels is None else table.assign(**{str(labels.name): labels})
     return Bunch(
         data=data,
         target=target,

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 import warnings
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from sklearn_dysarthria.datasets._bunch import as_dataset
-from sklearn_dysarthria.datasets._download import (
-    DATA_HOME_VARIABLE,
+from sklearn_dysarthria._utils.text import listed
+from sklearn_dysarthria.datasets._bunch import as_dataset, read_description
+from sklearn_dysarthria.datasets._download import download_git_folder, obtain_files
+from sklearn_dysarthria.datasets._folders import (
+    find_folder,
     get_data_home,
-    read_description,
+    sample_rates,
+    walk_files,
 )
-from sklearn_dysarthria.datasets._git import fetch_folder
-from sklearn_dysarthria.datasets._layout import find_folder, is_litter, listed, sample_rates
-from sklearn_dysarthria.exceptions import CorpusNotFoundError, RecordingWarning
+from sklearn_dysarthria.exceptions import RecordingWarning
 
 _REPOSITORY = "https://github.com/Mak-Sim/Troparion"
 _COMMIT = "c57ca459dc34261ed7d4f7eab1195b792ba5aa08"
@@ -42,10 +44,10 @@ def fetch_minsk2019_als(
     =================   ==================================================
 
     The download needs git: the authors' repository is fetched at a fixed commit, whose name is a
-    checksum of everything in it.  A copy that was put in place by hand is not compared with
-    anything but the list of speakers, because no sums of the single files are published.
+    checksum of everything in it.  A copy put in place by hand is compared with the list of
+    speakers only, because no checksums of the single files are published.
 
-    Most speakers seem to be in Minsk2020, too; see :func:`minsk_overlap` before using both.
+    Most speakers seem to be in Minsk2020 as well; see :func:`minsk_overlap` before using both.
 
     Parameters
     ----------
@@ -53,7 +55,7 @@ def fetch_minsk2019_als(
         Folder that holds the corpora, this one in ``minsk2019/`` (with ``Pathology/`` and
         ``Control/`` in it); by default the environment variable ``SKLEARN_DYSARTHRIA_DATA``,
         else the user's cache folder.  The folder of the corpus itself and the unpacked
-        repository (``Troparion*``) are accepted, too.
+        repository (``Troparion*``) are accepted as well.
     download_if_missing : bool, default=True
         If False, raise an error instead of downloading what is not there.
     return_X_y : bool, default=False
@@ -95,7 +97,7 @@ def fetch_minsk2019_als(
     Warns
     -----
     RecordingWarning
-        There are recordings of speakers who are not in the published list; they are passed over.
+        There are recordings of speakers who are not in the published list; they are skipped.
 
     References
     ----------
@@ -111,17 +113,31 @@ def fetch_minsk2019_als(
     {'HC': 39, 'ALS': 15}
     """
     speakers = _published_speakers()
-    folder = _folder(data_home)
-    _complete(folder, speakers["path"], download_if_missing)
-    strangers = _strangers(folder, set(speakers["path"]))
-    if strangers:
+    home = get_data_home(data_home)
+    folder = find_folder(home, "minsk2019", _has_both_groups, [_FOLDER, f"Troparion*/{_FOLDER}"])
+    files = obtain_files(
+        folder,
+        list(speakers["path"]),
+        partial(download_git_folder, folder, _REPOSITORY, _COMMIT, _FOLDER),
+        title="Minsk2019 corpus",
+        by_hand=f"download {_REPOSITORY}/archive/{_COMMIT}.zip and put the content of its folder "
+        f"{_FOLDER} into '{folder}'",
+        download_if_missing=download_if_missing,
+    )
+    unpublished = [
+        path.relative_to(folder).as_posix()
+        for group in _GROUPS
+        for path in walk_files(folder / group, 0)
+        if path.suffix.casefold() == ".wav" and path not in files.values()
+    ]
+    if unpublished:
         warnings.warn(
-            f"Minsk2019: {len(strangers)} recordings are not in the published list and are passed "
-            f"over: {listed(strangers)}.",
+            f"Minsk2019: {len(unpublished)} recordings are not in the published list and are "
+            f"skipped: {listed(map(repr, unpublished))}.",
             RecordingWarning,
             stacklevel=2,
         )
-    audio = speakers["path"].map(lambda path: str(folder / path))
+    audio = speakers["path"].map(lambda path: str(files[path]))
     table = pd.DataFrame({"audio": audio, "sample_rate": sample_rates(audio)})
     table["patient"] = speakers["patient"]
     table["task"] = "phonationA"
@@ -142,51 +158,5 @@ def _published_speakers() -> pd.DataFrame:
         return pd.read_csv(file)
 
 
-def _folder(data_home: str | os.PathLike[str] | None) -> Path:
-    def is_corpus(place: Path) -> bool:
-        return all((place / group).is_dir() for group in _GROUPS)
-
-    unpacked = [_FOLDER, f"Troparion*/{_FOLDER}"]
-    return find_folder(get_data_home(data_home), "minsk2019", is_corpus, unpacked)
-
-
-def _complete(folder: Path, paths: pd.Series, download_if_missing: bool) -> None:
-    """Make sure that all recordings are there."""
-    missing = _missing(folder, paths)
-    if not missing:
-        return
-    problem = (
-        f"The Minsk2019 corpus is not complete in '{folder}': {len(missing)} of {len(paths)} "
-        f"recordings are missing, the first is '{missing[0]}'."
-    )
-    remedy = (
-        f"To get it by hand, download {_REPOSITORY}/archive/{_COMMIT}.zip and put the content of "
-        f"its folder {_FOLDER} into '{folder}'; data_home or the environment variable "
-        f"{DATA_HOME_VARIABLE} chooses another place."
-    )
-    if not download_if_missing:
-        raise CorpusNotFoundError(
-            f"{problem} It was not downloaded because download_if_missing=False. {remedy}"
-        )
-    fetch_folder(_REPOSITORY, _COMMIT, _FOLDER, folder, problem=problem, remedy=remedy)
-    missing = _missing(folder, paths)
-    if missing:
-        raise CorpusNotFoundError(
-            f"{problem} The repository at commit {_COMMIT} does not have {listed(missing)}. "
-            f"{remedy}"
-        )
-
-
-def _missing(folder: Path, paths: pd.Series) -> list[str]:
-    return [path for path in paths if not (folder / path).is_file()]
-
-
-def _strangers(folder: Path, published: set[str]) -> list[str]:
-    return [
-        f"{group}/{path.name}"
-        for group in _GROUPS
-        for path in sorted((folder / group).iterdir())
-        if path.suffix.casefold() == ".wav"
-        and not is_litter(path)
-        and f"{group}/{path.name}" not in published
-    ]
+def _has_both_groups(folder: Path) -> bool:
+    return all((folder / group).is_dir() for group in _GROUPS)

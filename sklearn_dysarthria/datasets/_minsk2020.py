@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from sklearn_dysarthria.datasets._bunch import as_dataset
+from sklearn_dysarthria.datasets._bunch import as_dataset, read_description
 from sklearn_dysarthria.datasets._download import (
-    Corpus,
-    obtain_corpus,
-    read_description,
+    check_sha256,
+    download_files,
+    obtain_files,
     read_registry,
 )
+from sklearn_dysarthria.datasets._folders import find_folder, get_data_home
 from sklearn_dysarthria.recordings import describe_recording
 
 _COMMIT = "4fa0cfcde7c919e1b68c99fdecd83ff9ac7334de"
 _REPOSITORY = "Mak-Sim/Minsk2020_ALS_database"
+_MIRRORS = (f"https://raw.githubusercontent.com/{_REPOSITORY}/{_COMMIT}",)
+_ARCHIVE = f"https://github.com/{_REPOSITORY}/archive/{_COMMIT}.zip"
+_REGISTRY = "minsk2020_sha256.txt"
 _RECORDING = re.compile(r"(?P<group>ALS|HC)/(?P<code>\d+)_(?P<vowel>[ai])\.wav")
 _VOWEL_OF_TASK = {"phonationA": "a", "phonationI": "i"}
 _COLUMN_OF_TARGET = {"als": "diagnosis", "bulbar": "bulbar"}
@@ -37,18 +42,6 @@ _COLUMNS = [
     *("audio", "sample_rate", "patient", "task", "diagnosis", "sex", "sex_csv", "age", "age_csv"),
     *("onset_months", "onset", "bulbar"),
 ]
-
-
-def _corpus() -> Corpus:
-    return Corpus(
-        title="Minsk2020 ALS database",
-        folder="minsk2020",
-        marker="ALS_table.xlsx",
-        registry=read_registry("minsk2020_sha256.txt"),
-        base_urls=(f"https://raw.githubusercontent.com/{_REPOSITORY}/{_COMMIT}",),
-        archive_url=f"https://github.com/{_REPOSITORY}/archive/{_COMMIT}.zip",
-        unpacked=("Minsk2020_ALS_database-*", "Minsk2020_ALS_database"),
-    )
 
 
 def fetch_minsk2020_als(
@@ -71,17 +64,17 @@ def fetch_minsk2020_als(
     Download            43 MB, licence GPL-3.0
     =================   ==========================================
 
-    The files are those of a fixed commit of the public repository.  All of those that are read
-    are compared with their SHA-256 on every call; for the whole corpus that takes a fraction of
-    a second, and a damaged or edited copy cannot go unnoticed.
+    The files are those of a fixed commit of the public repository.  Every file that is read is
+    compared with its SHA-256 on every call, so that a damaged or edited copy cannot go unnoticed;
+    for the whole corpus that takes a fraction of a second.
 
     Parameters
     ----------
     data_home : path-like, optional
         Folder that holds the corpora, this one in ``minsk2020/``; by default the environment
         variable ``SKLEARN_DYSARTHRIA_DATA``, else the user's cache folder.  The folder of the
-        unpacked corpus itself is accepted, too, and so is the one that GitHub's archive unpacks
-        to (``Minsk2020_ALS_database-<commit>``), in either place.
+        unpacked corpus itself is accepted as well, and so is the one that GitHub's archive
+        unpacks to (``Minsk2020_ALS_database-<commit>``), in either place.
     download_if_missing : bool, default=True
         If False, raise an error instead of downloading what is not there.
     tasks : str or sequence of str, default=("phonationA", "phonationI")
@@ -110,7 +103,7 @@ def fetch_minsk2020_als(
             (years) from the authors' tables, ``sex_csv`` and ``age_csv`` from their feature
             file, ``onset_months`` (since onset), ``onset`` ("bulbar" or "spinal") and
             ``bulbar`` (signs, "yes" or "no"), the last three missing for controls.  Beyond
-            ``task`` these columns are metadata: several tell the label.
+            ``task`` these columns are metadata: several give the label away.
         target : Series or ndarray of shape (n_recordings,)
             Labels as strings.
         frame : DataFrame of shape (n_recordings, 13)
@@ -151,16 +144,26 @@ def fetch_minsk2020_als(
     chosen = _check_tasks(tasks)
     if target not in _COLUMN_OF_TARGET:
         raise ValueError(f"target={target!r}; choose one of {sorted(_COLUMN_OF_TARGET)}.")
-    corpus = _corpus()
-    recordings = _recordings(corpus, chosen)
-    folder = obtain_corpus(
-        corpus,
-        [*recordings, "ALS_table.xlsx", "HC_table.xlsx", _FEATURES_FILE],
-        data_home=data_home,
-        download_if_missing=download_if_missing,
-        verbose=verbose,
+    registry = read_registry(_REGISTRY)
+    recordings = _recordings(registry, chosen)
+    folder = find_folder(
+        get_data_home(data_home),
+        "minsk2020",
+        lambda place: (place / "ALS_table.xlsx").exists(),
+        ("Minsk2020_ALS_database-*", "Minsk2020_ALS_database"),
     )
-    table = _read_table(folder, recordings)
+    needed = [*recordings, "ALS_table.xlsx", "HC_table.xlsx", _FEATURES_FILE]
+    files = obtain_files(
+        folder,
+        needed,
+        partial(download_files, folder, registry, _MIRRORS, verbose=verbose),
+        title="Minsk2020 ALS database",
+        by_hand=f"download {_ARCHIVE} and unpack it so that '{folder / 'ALS_table.xlsx'}' exists",
+        download_if_missing=download_if_missing,
+    )
+    for path, file in files.items():
+        check_sha256(file, registry[path])
+    table = _read_table(files, recordings)
     labels = table[_COLUMN_OF_TARGET[target]]
     known = labels.notna()
     table = table[known].reset_index(drop=True)
@@ -182,11 +185,11 @@ def _check_tasks(tasks: str | Sequence[str]) -> set[str]:
     return chosen
 
 
-def _recordings(corpus: Corpus, tasks: set[str]) -> dict[str, dict[str, str]]:
-    """Patient, task and diagnosis of every recording of these tasks, by path in the corpus."""
+def _recordings(paths: Iterable[str], tasks: set[str]) -> dict[str, dict[str, str]]:
+    """Return patient, task and diagnosis of the recordings of these tasks, by published path."""
     task_of_vowel = {_VOWEL_OF_TASK[task]: task for task in tasks}
     facts = {}
-    for path in sorted(corpus.registry):
+    for path in sorted(paths):
         match = _RECORDING.fullmatch(path)
         if match and match["vowel"] in task_of_vowel:
             facts[path] = {
@@ -197,18 +200,18 @@ def _recordings(corpus: Corpus, tasks: set[str]) -> dict[str, dict[str, str]]:
     return facts
 
 
-def _read_table(folder: Path, recordings: dict[str, dict[str, str]]) -> pd.DataFrame:
+def _read_table(files: dict[str, Path], recordings: dict[str, dict[str, str]]) -> pd.DataFrame:
     rows = pd.DataFrame(list(recordings.values()))
-    rows["audio"] = [str(folder / path) for path in recordings]
+    rows["audio"] = [str(files[path]) for path in recordings]
     rows["sample_rate"] = [int(describe_recording(path).sample_rate) for path in rows["audio"]]
-    speakers = pd.concat([_read_xlsx(folder, "ALS"), _read_xlsx(folder, "HC")])
-    speakers = speakers.join(_read_features_file(folder))
+    speakers = pd.concat([_read_xlsx(files, group) for group in ("ALS", "HC")])
+    speakers = speakers.join(_read_features_file(files[_FEATURES_FILE]))
     return rows.join(speakers, on="patient")[_COLUMNS]
 
 
-def _read_xlsx(folder: Path, group: str) -> pd.DataFrame:
+def _read_xlsx(files: dict[str, Path], group: str) -> pd.DataFrame:
     """Read a group's table; its codes and numbers are partly numbers and partly text."""
-    cells = pd.read_excel(folder / f"{group}_table.xlsx", dtype=str)
+    cells = pd.read_excel(files[f"{group}_table.xlsx"], dtype=str)
     speakers = cells.rename(columns=_NAMES_IN_XLSX).reindex(columns=list(_NAMES_IN_XLSX.values()))
     speakers["age"] = speakers["age"].astype(int)
     speakers["onset_months"] = speakers["onset_months"].astype(float)
@@ -216,10 +219,10 @@ def _read_xlsx(folder: Path, group: str) -> pd.DataFrame:
     return speakers
 
 
-def _read_features_file(folder: Path) -> pd.DataFrame:
-    """Read what the authors' file of features says about the speakers."""
+def _read_features_file(path: Path) -> pd.DataFrame:
+    """Read sex and age of the speakers from the authors' file of features."""
     names = ["ID", "Sex", "Age", "Diagnosis (ALS)"]
-    cells = pd.read_csv(folder / _FEATURES_FILE, usecols=names, dtype={"ID": str})
+    cells = pd.read_csv(path, usecols=names, dtype={"ID": str})
     group = cells["Diagnosis (ALS)"].map({1: "ALS", 0: "HC"})
     return pd.DataFrame(
         {"sex_csv": cells["Sex"].str.lower().to_numpy(), "age_csv": cells["Age"].to_numpy()},

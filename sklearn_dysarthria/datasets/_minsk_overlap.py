@@ -1,4 +1,4 @@
-"""Who is in both Minsk corpora, by code and by the samples themselves."""
+"""Speakers who are in both Minsk corpora, found by code and by samples."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import fft
 
-from sklearn_dysarthria.datasets._minsk2019 import fetch_minsk2019_als
-from sklearn_dysarthria.datasets._minsk2020 import fetch_minsk2020_als
+from sklearn_dysarthria.datasets import fetch_minsk2019_als, fetch_minsk2020_als
 from sklearn_dysarthria.recordings import as_table, column, load_waveform, patient_ids
 
 _RATE = 8000  # Hz; both corpora are compared at one rate, high enough to align periods
@@ -23,14 +22,14 @@ def minsk_overlap(
     threshold: float = 0.8,
     data_home: str | os.PathLike[str] | None = None,
 ) -> pd.DataFrame:
-    """List who is probably in both Minsk2019 and Minsk2020.
+    """List the speakers who are probably in both Minsk2019 and Minsk2020.
 
     Recordings of /a/ are compared by their samples, after mixing down and resampling to 8 kHz, so
     that the format of the files does not matter: the similarity of two recordings is the largest
     absolute normalised cross-correlation over all shifts at which at least half of the shorter
     one overlaps the other.  The same recording, cut or scaled differently or stored as float
     instead of 16 bits, reaches nearly 1; between different speakers of Minsk2020 it stays below
-    0.5.  A new recording of the same person is not recognised: for it, the code speaks.
+    0.5.  Two different recordings of one person are not recognised; only the code shows them.
 
     Parameters
     ----------
@@ -99,12 +98,12 @@ def minsk_overlap(
 
 
 class _Voices:
-    """The recordings of /a/ in a table: whose they are, and their samples without offset."""
+    """The recordings of /a/ in a table: their patients, and their samples without offset."""
 
     def __init__(self, X: Any) -> None:
         table = as_table(X)
         table = table[column(table, "task", "to find the recordings of /a/") == "phonationA"]
-        self.patients = list(patient_ids(table, "to tell who is in both corpora"))
+        self.patients = list(patient_ids(table, "to find the speakers of both corpora"))
         self.samples = []
         for i in range(len(table)):
             samples = load_waveform(table.iloc[i], _RATE).astype(np.float64)

@@ -10,25 +10,23 @@ from typing import Any
 
 import pandas as pd
 
-from sklearn_dysarthria.datasets._bunch import as_dataset
-from sklearn_dysarthria.datasets._download import (
+from sklearn_dysarthria._utils.text import listed
+from sklearn_dysarthria.datasets._bunch import as_dataset, read_description
+from sklearn_dysarthria.datasets._folders import (
     DATA_HOME_VARIABLE,
-    get_data_home,
-    read_description,
-)
-from sklearn_dysarthria.datasets._layout import (
-    choose_tasks,
     find_folder,
-    is_litter,
+    get_data_home,
+    is_system_file,
     list_recordings,
-    listed,
-    sample_rates,
     task_folders,
 )
-from sklearn_dysarthria.datasets._matching import match_recordings, plain_sex
+from sklearn_dysarthria.datasets._tasks import choose_tasks
 from sklearn_dysarthria.datasets._workbook import (
+    USE_PUBLISHED,
     as_speakers,
+    describe_recordings,
     find_column,
+    match_recordings,
     normalized,
     read_sheets,
 )
@@ -41,8 +39,7 @@ from sklearn_dysarthria.exceptions import (
 
 _TARGETS = ("als", "dysarthria", "speech_item")
 _CATEGORY = ("Category", "Group", "Diagnosis")
-_SEX = ("Sex", "Gender")
-_AGE = ("Age (years)", "Age")
+_COLUMNS = {"sex": ("Sex", "Gender"), "age": ("Age (years)", "Age")}
 _SPEECH = ("ALSFRS-R_SpeechSubscore", "ALSFRS-R_Speech", "ALSFRS-R SpeechScore", "SpeechSubscore")
 _DIAGNOSES = {"als": "ALS", "hc": "HC", "healthy": "HC", "control": "HC", "ct": "HC"}
 _NO_DYSARTHRIA = 4
@@ -72,7 +69,7 @@ def load_voc_als(
     data_home : path-like, optional
         Folder that holds the corpora, this one in ``voc_als/``; by default the environment
         variable ``SKLEARN_DYSARTHRIA_DATA``, else the user's cache folder.  The folder of the
-        corpus itself is accepted, too.
+        corpus itself is accepted as well.
     target : {"dysarthria", "speech_item", "als"}, default="dysarthria"
         Label of every recording.  ``"dysarthria"`` is "yes" where the speech item of the
         ALSFRS-R is below 4, else "no"; ``"speech_item"`` the item itself, 0 (no useful speech)
@@ -81,8 +78,8 @@ def load_voc_als(
         Which recordings: names of tasks (``"phonationA"``, ..., ``"rhythmKA"``), or the groups
         ``"phonation"`` and ``"rhythm"``; all eight by default.
     metadata : str or sequence of str, default=()
-        Further columns of the workbook to have in ``data``, by their names there, give or take
-        case, spaces and punctuation.
+        Further columns of the workbook to have in ``data``, by their names there; case, spaces
+        and punctuation do not matter.
     controls : bool, default=True
         Whether healthy speakers are included.  The item is rated in patients only; a healthy
         speaker counts as 4, without dysarthria (inferred: the sources do not say what they
@@ -117,7 +114,7 @@ def load_voc_als(
             The whole workbook, one row per speaker of ``data``, indexed by patient; ``-`` is
             missing.  For describing the speakers, not for classifying them.
         leaking_columns : list of str
-            Columns of ``speakers`` that tell patients from healthy speakers by themselves.
+            Columns of ``speakers`` that give away, by themselves, who is a patient.
         DESCR : str
             Source, citation, counts and caveats of the corpus.
 
@@ -141,7 +138,7 @@ def load_voc_als(
         healthy speakers whose speech item is below 4.
     LabelLeakWarning
         ``metadata`` names columns in which all healthy speakers are alike, most often because
-        nobody examined them, and patients are not: they tell the label.  With
+        they were not examined, and patients are not: such a column gives the label away.  With
         ``controls=False``, only the speech item itself does.
 
     References
@@ -160,40 +157,42 @@ def load_voc_als(
     if target not in _TARGETS:
         raise ValueError(f"target={target!r}; choose one of {sorted(_TARGETS)}.")
     if target == "als" and not controls:
-        raise ValueError("target='als' tells patients from healthy speakers: it needs controls.")
+        raise ValueError(
+            "target='als' separates patients from healthy speakers: it needs controls=True."
+        )
     chosen = choose_tasks(tasks)
-    folder = _folder(data_home, chosen)
-    where = f"the sheet 'VOC-ALS_Data' of '{_workbook(folder)}'"
-    speakers = _read_speakers(folder, where)
+    folder, workbook = _find_corpus(data_home, chosen)
+    where = f"the sheet 'VOC-ALS_Data' of '{workbook}'"
+    speakers = _read_speakers(workbook, where)
     diagnoses = _diagnoses(speakers, where)
     leaking = _leaking_columns(speakers, diagnoses)
-    labels = (
-        diagnoses if target == "als" else _speech_items(speakers, diagnoses, where, warn=controls)
-    )
+    if target == "als":
+        labels = diagnoses
+    else:
+        labels = _speech_items(speakers, diagnoses, where, warn=controls)
     if target == "dysarthria":
         labels = labels.map({item: "no" if item == _NO_DYSARTHRIA else "yes" for item in range(5)})
     names = [metadata] if isinstance(metadata, str) else list(metadata)
     extra = list(dict.fromkeys(find_column(speakers, [name], where) for name in names))
-    recordings, strangers = list_recordings(folder, chosen)
+    recordings, other_files = list_recordings(folder, chosen)
     if not controls:
         healthy = diagnoses.index[diagnoses == "HC"]
         recordings = recordings[~recordings["patient"].isin(healthy)]
         labels = labels.drop(healthy)
-    table = match_recordings(recordings, strangers, labels, chosen, "VOC-ALS")
+    rows = match_recordings(recordings, other_files, labels, chosen, "VOC-ALS")
     if controls:
         _warn_about_leaks([name for name in extra if name in leaking])
-    elif target != "als":
-        _warn_about_the_item(
-            [name for name in extra if name == find_column(speakers, _SPEECH, where)]
-        )
-    y = table["patient"].map(labels).rename("target")
+    elif extra and (item := find_column(speakers, _SPEECH, where)) in extra:
+        _warn_about_the_item(item)
+    y = rows["patient"].map(labels).rename("target")
+    columns = _COLUMNS | {name: (name,) for name in extra}
     return as_dataset(
-        _as_table(table, speakers, extra, where),
+        describe_recordings(rows, speakers, columns, where),
         y.astype(int) if target == "speech_item" else y.astype(object),
         read_description("voc_als.rst"),
         return_X_y=return_X_y,
         as_frame=as_frame,
-        speakers=speakers.loc[table["patient"].unique()],
+        speakers=speakers.loc[rows["patient"].unique()],
         leaking_columns=leaking,
     )
 
@@ -202,15 +201,20 @@ def _workbook(folder: Path) -> Path | None:
     found = [
         path
         for path in sorted(folder.glob("*.[xX][lL][sS][xX]"))
-        if normalized(path.stem) == "vocals" and not is_litter(path)
+        if normalized(path.stem) == "vocals" and not is_system_file(path)
     ]
     return found[0] if found else None
 
 
-def _folder(data_home: str | os.PathLike[str] | None, tasks: Sequence[str]) -> Path:
-    home = get_data_home(data_home)
+def _find_corpus(
+    data_home: str | os.PathLike[str] | None, tasks: Sequence[str]
+) -> tuple[Path, Path]:
+    """Return the folder of the corpus and its workbook."""
     folder = find_folder(
-        home, "voc_als", lambda place: _workbook(place) is not None, ["VOC-ALS*", "syn53009474*"]
+        get_data_home(data_home),
+        "voc_als",
+        lambda place: _workbook(place) is not None,
+        ["VOC-ALS*", "syn53009474*"],
     )
     remedy = (
         "Get VOC-ALS from Synapse (https://doi.org/10.7303/syn53009474, free account) and lay it "
@@ -218,27 +222,27 @@ def _folder(data_home: str | os.PathLike[str] | None, tasks: Sequence[str]) -> P
         f" and so on; data_home or the environment variable {DATA_HOME_VARIABLE} chooses another "
         "place."
     )
-    if _workbook(folder) is None:
+    workbook = _workbook(folder)
+    if workbook is None:
         raise CorpusNotFoundError(f"There is no VOC-ALS.xlsx in '{folder}'. {remedy}")
-    absent = [task for task in tasks if task not in task_folders(folder)]
+    present = task_folders(folder)
+    absent = [task for task in tasks if task not in present]
     if absent:
         raise CorpusNotFoundError(
-            f"VOC-ALS is not complete in '{folder}': there is no folder {listed(absent)}. "
-            f"Choose the others with tasks, or: {remedy}"
+            f"VOC-ALS is not complete in '{folder}': there is no folder "
+            f"{listed(map(repr, absent))}. Choose the others with tasks, or: {remedy}"
         )
-    return folder
+    return folder, workbook
 
 
-def _read_speakers(folder: Path, where: str) -> pd.DataFrame:
-    path = _workbook(folder)
-    assert path is not None  # _folder has made sure of it
-    sheets = read_sheets(path)
+def _read_speakers(workbook: Path, where: str) -> pd.DataFrame:
+    sheets = read_sheets(workbook)
     named = [name for name in sheets if normalized(name) == "vocalsdata"]
     if not named and len(sheets) > 1:
         raise RecordingError(
             f"there is no sheet 'VOC-ALS_Data', only {list(sheets)}.",
-            path=str(path),
-            remedy="Use the workbook as it was published.",
+            path=str(workbook),
+            remedy=USE_PUBLISHED,
         )
     speakers = as_speakers(sheets[(named or list(sheets))[0]], where)
     speakers.index = speakers.index.map(lambda name: str(name).upper())
@@ -248,11 +252,12 @@ def _read_speakers(folder: Path, where: str) -> pd.DataFrame:
 def _diagnoses(speakers: pd.DataFrame, where: str) -> pd.Series:
     cells = speakers[find_column(speakers, _CATEGORY, where)]
     diagnoses = cells.map(lambda cell: _DIAGNOSES.get(normalized(cell)), na_action="ignore")
-    strange = cells[diagnoses.isna() & cells.notna()]
-    if len(strange):
+    unknown = cells[diagnoses.isna() & cells.notna()]
+    if len(unknown):
         raise RecordingError(
-            f"{where} has categories other than 'ALS' and 'HC': {listed(map(str, strange))}.",
-            remedy="Use the workbook as it was published.",
+            f"{where} has categories other than 'ALS' and 'HC': "
+            f"{listed(repr(str(cell)) for cell in unknown)}.",
+            remedy=USE_PUBLISHED,
         )
     return diagnoses
 
@@ -261,14 +266,14 @@ def _speech_items(
     speakers: pd.DataFrame, diagnoses: pd.Series, where: str, *, warn: bool
 ) -> pd.Series:
     items = speakers[find_column(speakers, _SPEECH, where)]
-    # One cell that is no number leaves the others of its column as they are: perhaps text.
+    # One cell that is not a number leaves the others of its column as they are: perhaps text.
     numbers = pd.to_numeric(items, errors="coerce")
-    strange = items[items.notna() & ~numbers.isin(range(5))]
-    if len(strange):
-        named = ", ".join(f"{cell!r} ({patient})" for patient, cell in strange.items())
+    invalid = items[items.notna() & ~numbers.isin(range(5))]
+    if len(invalid):
+        named = ", ".join(f"{cell!r} ({patient})" for patient, cell in invalid.items())
         raise RecordingError(
             f"{where} has speech items that are not 0 to 4: {named}.",
-            remedy="Use the workbook as it was published.",
+            remedy=USE_PUBLISHED,
         )
     ill = numbers.index[(diagnoses == "HC") & (numbers < _NO_DYSARTHRIA)]
     if warn and len(ill):
@@ -283,7 +288,7 @@ def _speech_items(
 
 
 def _leaking_columns(speakers: pd.DataFrame, diagnoses: pd.Series) -> list[str]:
-    """Name the columns where all healthy speakers are alike and some patient is not."""
+    """Return the columns where all healthy speakers are alike and some patient is not."""
     cells = speakers.astype(object).where(speakers.notna(), None)
     healthy, patients = cells[diagnoses == "HC"], cells[diagnoses == "ALS"]
     return [
@@ -299,32 +304,18 @@ def _leaking_columns(speakers: pd.DataFrame, diagnoses: pd.Series) -> list[str]:
 def _warn_about_leaks(names: Sequence[str]) -> None:
     if names:
         warnings.warn(
-            "metadata that tell the label: every healthy speaker has the same cell, or none, in "
-            f"{', '.join(map(repr, names))}, and patients have not; do not hand them to a "
+            "metadata that give the label away: every healthy speaker has the same cell, or none, "
+            f"in {', '.join(map(repr, names))}, and patients do not; do not pass them to a "
             "classifier.",
             LabelLeakWarning,
             stacklevel=3,
         )
 
 
-def _warn_about_the_item(names: Sequence[str]) -> None:
-    """Among patients alone, no cell tells them from healthy speakers, but one is the label."""
-    if names:
-        warnings.warn(
-            f"metadata that tell the label: {names[0]!r} is what the label is made of; do not "
-            "hand it to a classifier.",
-            LabelLeakWarning,
-            stacklevel=3,
-        )
-
-
-def _as_table(
-    recordings: pd.DataFrame, speakers: pd.DataFrame, extra: Sequence[str], where: str
-) -> pd.DataFrame:
-    table = recordings[["audio"]].copy()
-    table["sample_rate"] = sample_rates(recordings["audio"])
-    table[["patient", "task"]] = recordings[["patient", "task"]]
-    theirs = speakers.loc[recordings["patient"]].reset_index(drop=True)
-    table["sex"] = plain_sex(theirs[find_column(speakers, _SEX, where)])
-    table["age"] = theirs[find_column(speakers, _AGE, where)]
-    return pd.concat([table, theirs[list(extra)]], axis=1)
+def _warn_about_the_item(name: str) -> None:
+    warnings.warn(
+        f"metadata that give the label away: the label is made from {name!r}; do not pass it to a "
+        "classifier.",
+        LabelLeakWarning,
+        stacklevel=3,
+    )

@@ -1,21 +1,28 @@
-"""Sheets of Excel workbooks, whose names and cells are not always written alike."""
+"""Speakers listed in an Excel workbook, and the recordings that belong to them.
+
+Names and cells of the published workbooks are not always written alike.
+"""
 
 from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from sklearn_dysarthria.exceptions import MissingColumnError, RecordingError
+from sklearn_dysarthria._utils.text import listed
+from sklearn_dysarthria.datasets._folders import sample_rates
+from sklearn_dysarthria.exceptions import MissingColumnError, RecordingError, RecordingWarning
 
-_NOTHING = {"", "-", "–", "—", "n/a", "na", "nan"}
-_ROWS_TO_LOOK_FOR_HEADER = 5
-_REMEDY = "Use the workbook as it was published."
+USE_PUBLISHED = "Use the workbook as it was published."
+"""Remedy of errors about a workbook that was changed."""
+
+_MISSING_VALUES = {"", "-", "–", "—", "n/a", "na", "nan"}
+_HEADER_WITHIN = 5  # rows
 
 
 def normalized(name: Any) -> str:
@@ -43,7 +50,7 @@ def read_sheets(path: Path) -> dict[str, pd.DataFrame]:
     """
     try:
         with warnings.catch_warnings():
-            # openpyxl warns of styles and validation rules that it does not know.
+            # openpyxl warns about styles and validation rules that it does not know.
             warnings.filterwarnings("ignore", category=UserWarning, module="openpyxl")
             return pd.read_excel(
                 path,
@@ -64,8 +71,8 @@ def read_sheets(path: Path) -> dict[str, pd.DataFrame]:
 def as_speakers(cells: pd.DataFrame, where: str) -> pd.DataFrame:
     """Return a sheet with one row per speaker under its own column names.
 
-    The header is the first row that has a column "ID"; rows without an ID are dropped, ``-`` and
-    its likes are missing, and columns whose known cells are all numbers become numbers.
+    The header is the first row that has a column "ID".  Rows without an ID are dropped, ``-`` and
+    similar signs count as missing, and columns whose known cells are all numbers become numbers.
 
     Parameters
     ----------
@@ -86,21 +93,26 @@ def as_speakers(cells: pd.DataFrame, where: str) -> pd.DataFrame:
     RecordingError
         An ID occurs twice.
     """
-    cells = cells.map(_known)
+    cells = cells.map(_clean)
     header = _header_row(cells)
     if header is None:
         first = [str(cell) for cell in cells.head(2).to_numpy().ravel() if not pd.isna(cell)]
         raise MissingColumnError(
             f"{where} has no header with a column 'ID'; it begins with {first[:10]}.",
-            remedy=_REMEDY,
+            remedy=USE_PUBLISHED,
         )
     names = cells.iloc[header]
     table = cells.iloc[header + 1 :].loc[:, names.notna()]
-    table.columns = pd.Index(_distinct([str(name) for name in names[names.notna()]]))
+    table.columns = pd.Index(_numbered([str(name) for name in names[names.notna()]]))
     ids = table.pop(find_column(table, ["ID"], where))
     table, ids = table[ids.notna()], ids[ids.notna()]
-    ids = pd.Series([_whole(cell) for cell in ids], dtype=object)
-    _refuse_repeated(ids, f"{where} lists speakers more than once")
+    ids = pd.Series([_without_decimals(cell) for cell in ids], dtype=object)
+    repeated = dict.fromkeys(ids[ids.map(str).str.upper().duplicated()])
+    if repeated:
+        raise RecordingError(
+            f"{where} lists speakers more than once: {listed(map(repr, repeated))}.",
+            remedy=USE_PUBLISHED,
+        )
     table.index = pd.Index(ids.to_numpy(dtype=object), name="patient", dtype=object)
     return table.apply(_as_numbers)
 
@@ -113,7 +125,7 @@ def find_column(table: pd.DataFrame, names: Sequence[str], where: str) -> str:
     table : DataFrame
         The table.
     names : sequence of str
-        What the column may be called, give or take case, spaces and punctuation.
+        What the column may be called; case, spaces and punctuation do not matter.
     where : str
         The sheet, for messages.
 
@@ -138,49 +150,155 @@ def find_column(table: pd.DataFrame, names: Sequence[str], where: str) -> str:
             )
     raise MissingColumnError(
         f"{names[0]!r} is not among the columns of {where}: {list(table.columns)}.",
-        remedy=_REMEDY,
+        remedy=USE_PUBLISHED,
     )
 
 
+def match_recordings(
+    recordings: pd.DataFrame,
+    other_files: Sequence[str],
+    labels: pd.Series,
+    tasks: Sequence[str],
+    corpus: str,
+) -> pd.DataFrame:
+    """Keep the recordings of speakers with a label, and warn about everything else.
+
+    Parameters
+    ----------
+    recordings : DataFrame
+        ``patient``, ``task`` and ``audio``, from
+        :func:`~sklearn_dysarthria.datasets._folders.list_recordings`.
+    other_files : sequence of str
+        Files that are no recording of the corpus.
+    labels : Series
+        Label by patient, missing where it is not known.
+    tasks : sequence of str
+        Tasks that every speaker should have.
+    corpus : str
+        Its name, for messages.
+
+    Returns
+    -------
+    DataFrame
+        The rows of ``recordings`` that can be used, a patient's rows together in the order of
+        ``labels``.
+
+    Raises
+    ------
+    RecordingError
+        Nothing is left.
+
+    Warns
+    -----
+    RecordingWarning
+        Files and speakers that have no counterpart, and speakers without a label.
+    """
+    have = set(recordings["patient"])
+    known = labels.index[labels.notna()]
+    kept = recordings[recordings["patient"].isin(known)]
+    present = set(zip(kept["patient"], kept["task"], strict=True))
+    missing = [
+        f"{patient}_{task}"
+        for patient in known
+        if patient in have
+        for task in tasks
+        if (patient, task) not in present
+    ]
+    findings = {
+        "speakers with recordings are not in the workbook and are left out": sorted(
+            have - set(labels.index)
+        ),
+        "speakers have no label in the workbook and are left out": [
+            patient for patient in labels.index[labels.isna()] if patient in have
+        ],
+        "speakers of the workbook have no recording": [
+            patient for patient in labels.index if patient not in have
+        ],
+        "recordings are missing": missing,
+        "files are not recordings of the corpus and are skipped": other_files,
+    }
+    found = [f"{len(n)} {what}: {listed(map(repr, n))}" for what, n in findings.items() if n]
+    if kept.empty:
+        raise RecordingError(
+            f"{corpus} has no recording of a speaker with a label ({'; '.join(found)}).",
+            remedy="Compare the workbook and the names of the files with the published ones.",
+        )
+    if found:
+        warnings.warn(f"{corpus}: {'; '.join(found)}.", RecordingWarning, stacklevel=3)
+    order = {patient: i for i, patient in enumerate(known)}
+    rank = kept["patient"].map(order) * len(tasks) + kept["task"].map(list(tasks).index)
+    return kept.loc[rank.sort_values(kind="stable").index].reset_index(drop=True)
+
+
+def describe_recordings(
+    recordings: pd.DataFrame,
+    speakers: pd.DataFrame,
+    columns: Mapping[str, Sequence[str]],
+    where: str,
+) -> pd.DataFrame:
+    """Return the table of recordings: file, rate, patient, task, and columns of the workbook.
+
+    Parameters
+    ----------
+    recordings : DataFrame
+        From :func:`match_recordings`.
+    speakers : DataFrame
+        From :func:`as_speakers`, with every patient of ``recordings``.
+    columns : mapping of str to sequence of str
+        What a column may be called in the workbook, by its name in the table.  Column ``sex`` is
+        written as "m" or "f" where it is a known spelling of that.
+    where : str
+        The sheet, for messages.
+
+    Returns
+    -------
+    DataFrame
+        One row per recording.
+    """
+    table = recordings[["audio"]].copy()
+    table["sample_rate"] = sample_rates(recordings["audio"])
+    table[["patient", "task"]] = recordings[["patient", "task"]]
+    theirs = speakers.loc[recordings["patient"]].reset_index(drop=True)
+    for name, spellings in columns.items():
+        table[name] = theirs[find_column(speakers, spellings, where)]
+    sexes = {"m": "m", "male": "m", "f": "f", "female": "f"}
+    table["sex"] = table["sex"].map(lambda cell: sexes.get(str(cell).strip().casefold(), cell))
+    return table
+
+
 def _header_row(cells: pd.DataFrame) -> int | None:
-    for i in range(min(_ROWS_TO_LOOK_FOR_HEADER, len(cells))):
+    for i in range(min(_HEADER_WITHIN, len(cells))):
         if any(normalized(cell) == "id" for cell in cells.iloc[i]):
             return i
     return None
 
 
-def _known(cell: Any) -> Any:
-    """Strip text; return NaN for a cell that says nothing."""
+def _clean(cell: Any) -> Any:
+    """Strip text; return NaN for an empty cell or a sign of a missing value."""
     if pd.isna(cell):
         return np.nan
     if isinstance(cell, str):
         cell = cell.strip()
-        return np.nan if cell.casefold() in _NOTHING else cell
+        return np.nan if cell.casefold() in _MISSING_VALUES else cell
     return cell
 
 
-def _whole(cell: Any) -> Any:
-    """Write 4.0, as spreadsheets keep whole numbers, as 4."""
+def _without_decimals(cell: Any) -> Any:
+    """Return 4 for 4.0, which is how spreadsheets store whole numbers."""
     return int(cell) if isinstance(cell, float) and cell.is_integer() else cell
 
 
 def _as_numbers(column: pd.Series) -> pd.Series:
-    """Turn a column of numbers, some of them text, into numbers; leave any other alone."""
+    """Turn a column of numbers, some of them text, into numbers; return any other as it is."""
     numbers = pd.to_numeric(column, errors="coerce")
     if column.notna().any() and (numbers.isna() == column.isna()).all():
         return numbers
     return column
 
 
-def _distinct(names: list[str]) -> list[str]:
-    """Tell apart columns that share a name, as "HNR" and "HNR (2)"."""
+def _numbered(names: list[str]) -> list[str]:
+    """Give columns that share a name different ones: "HNR" and "HNR (2)"."""
     return [
         f"{name} ({names[: i + 1].count(name)})" if name in names[:i] else name
         for i, name in enumerate(names)
     ]
-
-
-def _refuse_repeated(names: pd.Series, what: str) -> None:
-    repeated = list(dict.fromkeys(names[names.map(str).str.upper().duplicated()]))
-    if repeated:
-        raise RecordingError(f"{what}: {', '.join(map(repr, repeated))}.", remedy=_REMEDY)

@@ -18,7 +18,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn_dysarthria._utils.estimators import RecordingTransformer
 from sklearn_dysarthria.exceptions import TooShortAudioError
 from sklearn_dysarthria.recordings import as_table, load_waveform, map_recordings
-from sklearn_dysarthria.recordings._audio import _where, describe_recording
+from sklearn_dysarthria.recordings._audio import describe_recording, row_and_path
 from sklearn_dysarthria.recordings._cached_function import CachedFunction
 
 _FUNCTIONALS = "Functionals"
@@ -184,13 +184,11 @@ class EGeMAPSFeatures(RecordingTransformer):
         self._validate_params()
         n_features = len(self.get_feature_names_out())
         with _no_warning_of_short_segments():
-            # openSMILE computes in C, outside Python's lock, and shares nothing between calls.
             rows = map_recordings(
                 CachedFunction(self._features, self.cache, self._cache_parameters),
                 table,
                 on_error=self.on_error,
                 n_jobs=self.n_jobs,
-                prefer="threads",
                 verbose=self.verbose,
                 desc="openSMILE",
             )
@@ -246,7 +244,7 @@ class EGeMAPSFeatures(RecordingTransformer):
         if np.isnan(frames).all():
             raise TooShortAudioError(
                 f"{len(waveform) / rate:.4g} s are too short for openSMILE's frames.",
-                **_where(row),
+                **row_and_path(row),
             )
         if self._smile().feature_level.name == _FUNCTIONALS:
             return frames[0]

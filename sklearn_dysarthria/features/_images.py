@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Set
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any
@@ -12,11 +13,23 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_dysarthria._utils.estimators import NoOutputContainer, RecordingTransformer
-from sklearn_dysarthria.exceptions import MissingColumnError
-from sklearn_dysarthria.features._bands import band_of, check_freq_ranges, warn_about_empty_bands
+from sklearn_dysarthria._utils.tasks import name_for_task
+from sklearn_dysarthria.exceptions import (
+    BandwidthWarning,
+    MissingColumnError,
+    RecordingError,
+    UnknownTaskError,
+)
 from sklearn_dysarthria.preprocessing import EnergyVAD
-from sklearn_dysarthria.recordings import as_table, load_waveform, map_recordings_to_array
-from sklearn_dysarthria.recordings._cached_function import CachedFunction
+from sklearn_dysarthria.recordings import (
+    CachedFunction,
+    as_table,
+    describe_recording,
+    load_waveform,
+    map_recordings_to_array,
+)
+from sklearn_dysarthria.recordings._audio import row_and_path
+from sklearn_dysarthria.recordings._table import rows_of
 
 CHANNELS = ("static", "delta", "delta2")
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
@@ -84,7 +97,7 @@ class LogMelDeltaImages(  # type: ignore[call-arg]
         Folder on a disk where :meth:`transform` writes its array, instead of holding it in memory;
         see the notes.
     n_jobs : int, optional
-        Number of processes; None means 1 unless in a :func:`joblib.parallel_config` context.
+        Number of threads; None means 1 unless in a :func:`joblib.parallel_config` context.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a recording that cannot be used; ``"nan"`` fills its image with NaN and
         lists all such rows in one warning.
@@ -98,16 +111,13 @@ class LogMelDeltaImages(  # type: ignore[call-arg]
 
     Notes
     -----
-    With `mmap_folder`, images go to the disk one by one as they are finished, and the result is a
-    read-only memory map of them, with the same numbers.  The classifiers of images read it batch
-    by batch, so that memory does not grow with the number of recordings.  The file has no name and
-    nobody needs to delete it: the disk gets its space back when the array is no longer in use, or
-    the process ends in whatever way.  joblib's processes on the same computer share the file;
+    With `mmap_folder`, each finished image is written to a file in that folder, and the result is a
+    read-only memory map of the file, with the same numbers.  The classifiers of images read it
+    batch by batch, so that memory does not grow with the number of recordings.  The file is removed
+    when the array is no longer in use or the process ends; if the process is killed, the next call
+    with the same folder removes it.  joblib's processes on the same computer share the file;
     pickling the array copies it.  On a ``tmpfs``, as ``/tmp`` is on some systems, the file would
     lie in memory.
-
-    With several processes on one Linux computer they write into memory that the result then owns.
-    Changing it in place takes that memory once more.
 
     Where the papers are silent, the default is inferred: 224 mel bands, step 512 and a Hann
     window follow the sister papers of the authors of [1]_.
@@ -217,7 +227,7 @@ class LogMelDeltaImages(  # type: ignore[call-arg]
         """
         table = as_table(X)
         self._check_parameters(table)
-        warn_about_empty_bands(table, self._band)
+        _warn_about_empty_bands(table, self._band)
         return self
 
     def transform(self, X):
@@ -271,7 +281,7 @@ class LogMelDeltaImages(  # type: ignore[call-arg]
         nyquist = self.sample_rate / 2
         if self.freq_ranges is not None and "task" not in table.columns:
             raise MissingColumnError("freq_ranges needs column 'task'.")
-        for low, high in [self._default_band(), *check_freq_ranges(self.freq_ranges).values()]:
+        for low, high in [self._default_band(), *_checked_bands(self.freq_ranges).values()]:
             if not 0 <= low < high <= nyquist:
                 raise ValueError(
                     f"The band from {low:g} to {high:g} Hz is empty or leaves 0 to {nyquist:g} Hz, "
@@ -300,7 +310,7 @@ class LogMelDeltaImages(  # type: ignore[call-arg]
         return float(self.fmin), float(self.sample_rate / 2 if self.fmax is None else self.fmax)
 
     def _band(self, row: Any) -> tuple[float, float]:
-        return band_of(row, self.freq_ranges, self._default_band())
+        return _band_of(row, self.freq_ranges, self._default_band())
 
     def _cache_parameters(self, row: Any) -> dict[str, Any]:
         # Plain numbers: 16000, 16000.0 and the numpy integers of a parameter grid are one setting.
@@ -347,8 +357,8 @@ def _normalized(image: np.ndarray, how: str | None) -> np.ndarray:
         return image
     if how == "recording":
         image -= image.mean(axis=(1, 2), keepdims=True, dtype=np.float64)
-        spread = image.std(axis=(1, 2), keepdims=True, dtype=np.float64)
-        image /= np.where(spread > _FLAT, spread, 1)
+        deviation = image.std(axis=(1, 2), keepdims=True, dtype=np.float64)
+        image /= np.where(deviation > _FLAT, deviation, 1)
         return image
     low = image.min(axis=(1, 2), keepdims=True)
     span = image.max(axis=(1, 2), keepdims=True) - low
@@ -358,3 +368,100 @@ def _normalized(image: np.ndarray, how: str | None) -> np.ndarray:
     image *= scale
     image -= (IMAGENET_MEAN / IMAGENET_STD)[:, None, None]
     return image
+
+
+def _checked_bands(freq_ranges: Mapping[str, Any] | None) -> dict[str, tuple[float, float]]:
+    """Return the bands by task, once it is certain that they are pairs of numbers.
+
+    Parameters
+    ----------
+    freq_ranges : mapping of str to (float, float), or None
+        Band by task name, or by group of tasks.
+
+    Returns
+    -------
+    dict of str to (float, float)
+        The same; empty for None.
+
+    Raises
+    ------
+    ValueError
+        A task is no string, or a band no pair of numbers.
+    """
+    bands = {}
+    for task, band in (freq_ranges or {}).items():
+        pair = () if isinstance(band, str) or not isinstance(band, Iterable) else tuple(band)
+        numbers = [isinstance(x, Real) and not isinstance(x, bool) for x in pair]
+        if not isinstance(task, str) or numbers != [True, True]:
+            raise ValueError(
+                f"freq_ranges has {task!r}: {band!r}, but must map names of tasks to (fmin, fmax) "
+                "in Hz."
+            )
+        bands[task] = (float(pair[0]), float(pair[1]))
+    return bands
+
+
+def _band_of(
+    row: Any, freq_ranges: Mapping[str, tuple[float, float]] | None, default: tuple[float, float]
+) -> tuple[float, float]:
+    """Return ``(fmin, fmax)`` in Hz for a row.
+
+    Parameters
+    ----------
+    row : Series or mapping
+        A row of the table of recordings.
+    freq_ranges : mapping of str to (float, float), or None
+        Band by task name, or by group of tasks; an exact name wins.
+    default : (float, float)
+        The band when ``freq_ranges`` is None.
+
+    Returns
+    -------
+    (float, float)
+        Lowest and highest frequency in Hz.
+
+    Raises
+    ------
+    UnknownTaskError
+        Neither the row's task nor its group is in ``freq_ranges``.
+    """
+    if freq_ranges is None:
+        return default
+    task = row.get("task")
+    name = name_for_task(task, freq_ranges)
+    if name is not None:
+        low, high = freq_ranges[name]
+        return float(low), float(high)
+    raise UnknownTaskError(
+        f"task {task!r} has no frequency range; known are {sorted(freq_ranges)}.",
+        **row_and_path(row),
+    )
+
+
+def _warn_about_empty_bands(X: Any, band: Callable[[Any], tuple[float, float]]) -> None:
+    """Warn once if some recordings were made at too low a rate for their band.
+
+    Parameters
+    ----------
+    X : table of recordings
+        Only headers are read.
+    band : callable
+        Takes a row, returns ``(fmin, fmax)`` in Hz.
+    """
+    table = as_table(X)
+    rates = []
+    for row in rows_of(table):
+        try:
+            rate, highest = describe_recording(row).sample_rate, band(row)[1]
+        except RecordingError:
+            continue  # transform reports it
+        if highest > rate / 2:
+            rates.append(rate)
+    if rates:
+        warnings.warn(
+            f"{len(rates)} of {len(table)} recordings hold nothing in the upper part of the "
+            f"analysed band: the slowest was recorded at {min(rates):g} Hz and ends at "
+            f"{min(rates) / 2:g} Hz. Lower fmax or freq_ranges, unless this is wanted.",
+            BandwidthWarning,
+            stacklevel=4,  # the caller of fit, past scikit-learn's wrapper of it
+        )

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_dysarthria._utils.estimators import NoOutputContainer
+from sklearn_dysarthria._utils.estimators import NoOutputContainer, forget_fit
 from sklearn_dysarthria._utils.memory_maps import chunks
 from sklearn_dysarthria._utils.rows import new_rows
 from sklearn_dysarthria.recordings import as_table
@@ -101,9 +101,11 @@ class ImagesWithContext(  # type: ignore[call-arg]
         -------
         self
         """
+        forget_fit(self)
         table = as_table(X)
-        self.images_ = clone(self.images).fit(table, y)
+        images = clone(self.images).fit(table, y)
         self.context_ = clone(self.context).fit(table, y)
+        self.images_ = images  # last, since it makes the estimator a fitted one
         return self
 
     @_fit_context(prefer_skip_nested_validation=False)
@@ -122,11 +124,15 @@ class ImagesWithContext(  # type: ignore[call-arg]
         structured ndarray of shape (n_recordings,)
             As :meth:`transform` returns it.
         """
+        forget_fit(self)
         table = as_table(X)
-        self.images_, self.context_ = clone(self.images), clone(self.context)
-        images = self.images_.fit_transform(table, y)
-        context = self.context_.fit_transform(table, y)
-        return _side_by_side(images, context, self.mmap_folder)
+        of_images, of_context = clone(self.images), clone(self.context)
+        images = of_images.fit_transform(table, y)
+        context = of_context.fit_transform(table, y)
+        both = _side_by_side(images, context, self.mmap_folder)
+        self.context_ = of_context
+        self.images_ = of_images  # last, since it makes the estimator a fitted one
+        return both
 
     def transform(self, X):
         """Compute image and context of every recording.

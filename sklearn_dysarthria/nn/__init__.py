@@ -31,6 +31,7 @@ from sklearn_dysarthria.nn._models import (  # noqa: E402
     BackboneModule,
     ConvNeXtModule,
     HyperAlexNetModule,
+    count_parameters,
 )
 from sklearn_dysarthria.nn._ordinal import (  # noqa: E402
     CoralLoss,
@@ -39,7 +40,6 @@ from sklearn_dysarthria.nn._ordinal import (  # noqa: E402
     OrdinalNetwork,
     ordinal_probabilities,
 )
-from sklearn_dysarthria.nn._parameters import count_parameters  # noqa: E402
 from sklearn_dysarthria.nn._task_fusion import TaskFusionModule  # noqa: E402
 from sklearn_dysarthria.nn._weights import load_backbone_weights  # noqa: E402
 

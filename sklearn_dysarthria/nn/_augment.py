@@ -9,8 +9,6 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from sklearn_dysarthria._utils.torch_stack import require_torchaudio
-
 _MOST_DRAWS = 10_000
 
 Draw = TypeVar("Draw")
@@ -96,8 +94,6 @@ class SpecAugment(Augmentation):
     ------
     ValueError
         A share is outside [0, 1], or a number of masks is negative.
-    TorchStackError
-        torchaudio, which draws the masks, does not fit the installed torch.
 
     Notes
     -----
@@ -105,6 +101,10 @@ class SpecAugment(Augmentation):
     80 mel channels.  Narrower ones, with widths that are shares of the image, are inferred:
     sustained vowels and syllable repetitions are short.  ``probability`` is that of the ConvNeXt
     entry to the SAND challenge.
+
+    A mask is drawn as :func:`torchaudio.functional.mask_along_axis_iid` draws it, from the same
+    random numbers: a width w, and a start between 0 and the length - w, both uniform and then
+    rounded down.
 
     References
     ----------
@@ -120,7 +120,6 @@ class SpecAugment(Augmentation):
         n_frequency_masks: int = 2,
     ) -> None:
         super().__init__()
-        require_torchaudio()
         shares = {
             "probability": probability,
             "max_time_fraction": max_time_fraction,
@@ -227,11 +226,12 @@ def _fill(images: Tensor, kept: Tensor) -> Tensor:
 
 def _keep(n_draws: int, length: int, max_fraction: float, n_masks: int) -> Tensor:
     """Draw which of ``length`` rows or columns survive; bool of shape (n_draws, length)."""
-    from torchaudio.functional import mask_along_axis_iid
-
-    # torchaudio draws widths below its parameter; one more makes the widest mask possible.
-    bound = int(max_fraction * length) + 1
-    kept = torch.ones(n_draws, 1, length)
+    bound = int(max_fraction * length) + 1  # rounded down, a width is the widest one at most
+    positions = torch.arange(length)
+    kept = torch.ones(n_draws, length, dtype=torch.bool)
     for _ in range(n_masks):
-        kept = mask_along_axis_iid(kept, mask_param=bound, mask_value=0.0, axis=2)
-    return kept[:, 0] > 0
+        widths = torch.rand(n_draws) * bound
+        starts = (torch.rand(n_draws) * (length - widths)).long()
+        ends = starts + widths.long()
+        kept &= (positions < starts[:, None]) | (positions >= ends[:, None])
+    return kept

@@ -1,9 +1,9 @@
-"""What every backbone has: stages that can be frozen, and its tensors' published names."""
+"""What every backbone has: a network without its last layer, whose first stages can be frozen."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,43 +18,69 @@ class TensorSpec(NamedTuple):
 
 
 class Published(NamedTuple):
-    """Names of a whole network's tensors, as its publisher's state dict has them."""
+    """The tensors of a whole network, under the names that its publisher gives them."""
 
-    tensors: Mapping[str, Tensor]
+    required: Mapping[str, TensorSpec]
     """Those before the last layer."""
     optional: frozenset[str]
-    """Those of the last layer and of auxiliary heads."""
+    """Names of those of the last layer and of auxiliary heads."""
 
     @classmethod
-    def of(cls, model: nn.Module, *cut_off: str) -> Published:
-        """Split a network's state dict at the modules that are cut off."""
-        tensors: dict[str, Tensor] = model.state_dict(keep_vars=True)
-        prefixes = tuple(f"{module}." for module in cut_off)
-        optional = frozenset(name for name in tensors if name.startswith(prefixes))
-        kept = {name: tensor for name, tensor in tensors.items() if name not in optional}
-        return cls(kept, optional)
+    def of(cls, network: nn.Module, last_layer: str | None = None) -> Published:
+        """Describe a network before any cut by ``depth``.
+
+        Parameters
+        ----------
+        network : torch.nn.Module
+            The network.
+        last_layer : str, optional
+            Path of its last layer, if it still has one.
+
+        Returns
+        -------
+        Published
+            Its tensors.
+        """
+        specs = {
+            name: TensorSpec(tuple(tensor.shape), tensor.is_floating_point())
+            for name, tensor in network.state_dict().items()
+        }
+        prefix = f"{last_layer}."
+        optional = frozenset(name for name in specs if last_layer and name.startswith(prefix))
+        required = {name: spec for name, spec in specs.items() if name not in optional}
+        return cls(required, optional)
 
 
 class Backbone(nn.Module):
     """A classification network without its last layer; made by :func:`build_backbone`.
 
-    Attributes
+    Parameters
     ----------
     name : str
         Name given to :func:`build_backbone`.
-    stages : sequence of torch.nn.Module
-        Parts of the network that hold parameters, in order; :meth:`freeze` counts them.
-    stage_names : tuple of str
-        What each stage is called in the network.
+    network : torch.nn.Module
+        The network, its last layer already cut out.
+    published : Published
+        The tensors that it had while it was whole.
+    stages : mapping of str to sequence of str
+        Name of each stage, and the paths of its modules within the network, in order.
     out_features : int
         Size of the embedding.
     minimum_size : int
         Smallest height and width of an image in pixels.
-    image_size : tuple of int or None
-        The only height and width of images that the network takes; None if it takes any.
-    torchvision_names : dict of str to str
-        Name of a tensor in this module's state dict to its name in that of the network as
-        torchvision, or timm, publishes it.
+    image_size : tuple of int, optional
+        The only height and width of images that the network takes.
+    channels_last : bool, default=False
+        Whether images are laid out so on a CPU.
+
+    Attributes
+    ----------
+    network : torch.nn.Module
+        The network, called as its publisher wrote it.
+    stages : list of torch.nn.Module
+        Parts of the network that hold parameters, in order; :meth:`freeze` counts them.
+    stage_names : tuple of str
+        What each stage is called.
     whole_network : dict of str to TensorSpec
         Shape of every tensor that published weights must hold, those beyond a cut by ``depth``
         included.
@@ -65,76 +91,53 @@ class Backbone(nn.Module):
         Number of frozen stages.
     """
 
-    stages: Sequence[nn.Module] | nn.ModuleList
-
-    channels_last = False  # whether maps are laid out so on a CPU; see CHANNELS_LAST in _staged.py
-
     def __init__(
         self,
         name: str,
-        stage_names: Iterable[str],
+        network: nn.Module,
+        published: Published,
+        stages: Mapping[str, Sequence[str]],
         out_features: int,
         minimum_size: int,
         image_size: tuple[int, int] | None = None,
+        channels_last: bool = False,
     ) -> None:
         super().__init__()
         self.name = name
-        self.stage_names = tuple(stage_names)
+        self.network = network
+        self.stage_names = tuple(stages)
+        self._paths = [tuple(paths) for paths in stages.values()]
         self.out_features = out_features
         self.minimum_size = minimum_size
         self.image_size = image_size
-        self.torchvision_names: dict[str, str] = {}
-        self.whole_network: dict[str, TensorSpec] = {}
-        self.optional: frozenset[str] = frozenset()
-        self.n_frozen = 0
-        self._never_learn: tuple[str, ...] = ()
-
-    def remember(self, published: Published) -> None:
-        """Note the published names; called once the parts are in place.
-
-        Parameters
-        ----------
-        published : Published
-            The network's tensors, which this module shares.
-        """
-        # This module holds the very tensors of the network: identity tells which is which.
-        original = {id(tensor): name for name, tensor in published.tensors.items()}
-        self.torchvision_names = {
-            key: original[id(tensor)] for key, tensor in self.state_dict(keep_vars=True).items()
-        }
-        self.whole_network = {
-            name: TensorSpec(tuple(tensor.shape), tensor.is_floating_point())
-            for name, tensor in published.tensors.items()
-        }
+        self.channels_last = channels_last
+        self.whole_network = dict(published.required)
         self.optional = published.optional
+        self.n_frozen = 0
         self._never_learn = tuple(
             key for key, parameter in self.named_parameters() if not parameter.requires_grad
         )
 
-    def embed(self, images: Tensor) -> Tensor:
-        """Apply the network to images of a shape that fits.
+    @property
+    def stages(self) -> list[nn.Module]:
+        """The stages, each a module of the network or a sequence of some of them."""
+        return [self._stage(paths) for paths in self._paths]
 
-        Parameters
-        ----------
-        images : torch.Tensor of shape (n_samples, 3, height, width)
-            Images.
+    def _stage(self, paths: Sequence[str]) -> nn.Module:
+        modules = [self.network.get_submodule(path) for path in paths]
+        if len(modules) == 1:
+            return modules[0]
+        stage = nn.Sequential(*modules)
+        stage.training = modules[0].training
+        return stage
 
-        Returns
-        -------
-        torch.Tensor of shape (n_samples, out_features)
-            Input of the network's last layer.
-        """
-        raise NotImplementedError
-
-    def forward(self, images: Tensor | None = None, frozen_output: Tensor | None = None) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """Embed a batch of images.
 
         Parameters
         ----------
         images : torch.Tensor of shape (n_samples, 3, height, width)
             Height and width of at least ``minimum_size`` pixels, or of ``image_size``.
-        frozen_output : torch.Tensor of shape (n_samples, ...), optional
-            In place of the images: what ``apply_frozen`` made of them.
 
         Returns
         -------
@@ -144,93 +147,8 @@ class Backbone(nn.Module):
         Raises
         ------
         ValueError
-            The shape does not fit, or not exactly one of the two is given.
+            The shape does not fit, or the network does not turn an image into one vector.
         """
-        if images is not None and frozen_output is None:
-            return self.embed(self._checked_images(images))
-        if frozen_output is not None and images is None:
-            return self.apply_learning(frozen_output)
-        raise ValueError("Give either images, or what the frozen stages make of them.")
-
-    def apply_frozen(self, images: Tensor) -> Tensor:
-        """Apply the frozen stages alone; only where ``is_separable``.
-
-        Parameters
-        ----------
-        images : torch.Tensor of shape (n_samples, 3, height, width)
-            As in :meth:`forward`.
-
-        Returns
-        -------
-        torch.Tensor of shape (n_samples, ...)
-            Input of the first stage that learns, or of the network's last layer.
-        """
-        return self.apply_frozen_to_maps(self.apply_frozen_to_images(images))
-
-    def apply_frozen_to_images(self, images: Tensor) -> Tensor:
-        """Apply the frozen stages up to the first one without convolutions.
-
-        Their work grows with the number of images, however many are given at once.
-
-        Parameters
-        ----------
-        images : torch.Tensor of shape (n_samples, 3, height, width)
-            As in :meth:`forward`.
-
-        Returns
-        -------
-        torch.Tensor of shape (n_samples, ...)
-            Input of :meth:`apply_frozen_to_maps`.
-        """
-        return self.embed(self._checked_images(images))
-
-    def apply_frozen_to_maps(self, maps: Tensor) -> Tensor:
-        """Apply the frozen stages behind :meth:`apply_frozen_to_images`.
-
-        These read all of their many weights for each batch, however small it is.
-
-        Parameters
-        ----------
-        maps : torch.Tensor of shape (n_samples, ...)
-            Output of :meth:`apply_frozen_to_images`.
-
-        Returns
-        -------
-        torch.Tensor of shape (n_samples, ...)
-            Output of :meth:`apply_frozen`.
-        """
-        return maps
-
-    def apply_learning(self, frozen_output: Tensor) -> Tensor:
-        """Apply the stages that learn; only where ``is_separable``.
-
-        Parameters
-        ----------
-        frozen_output : torch.Tensor of shape (n_samples, ...)
-            Output of ``apply_frozen``.
-
-        Returns
-        -------
-        torch.Tensor of shape (n_samples, out_features)
-            What :meth:`forward` makes of the images.
-        """
-        return frozen_output
-
-    @property
-    def is_wholly_frozen(self) -> bool:
-        """Whether no stage learns."""
-        return self.n_frozen == len(self.stages)
-
-    @property
-    def is_separable(self) -> bool:
-        """Whether there are frozen stages that can be applied without the others."""
-        return self.is_wholly_frozen
-
-    def frozen_modules(self) -> Sequence[nn.Module]:
-        """List the modules that ``apply_frozen`` applies; only where ``is_separable``."""
-        return [self]
-
-    def _checked_images(self, images: Tensor) -> Tensor:
         if images.ndim != 4 or images.shape[1] != 3:
             raise ValueError(
                 f"{self.name} takes images of shape (n_samples, 3, height, width), "
@@ -238,14 +156,17 @@ class Backbone(nn.Module):
             )
         height, width = images.shape[2:]
         self.check_image_size((height, width))
-        return self._laid_out(images)
-
-    def _laid_out(self, maps: Tensor) -> Tensor:
-        # The convolutions then answer in the same layout, whatever that of their weights, which
-        # stay contiguous: so do checkpoints.
-        if self.channels_last and maps.ndim == 4 and maps.device.type == "cpu":
-            return maps.contiguous(memory_format=torch.channels_last)
-        return maps
+        if self.channels_last and images.device.type == "cpu":
+            # Each convolution then answers in the same layout, whatever that of its weights;
+            # these stay contiguous, and so do checkpoints.
+            images = images.contiguous(memory_format=torch.channels_last)
+        features = self.network(images)
+        if not isinstance(features, Tensor) or features.shape[1:] != (self.out_features,):
+            raise ValueError(
+                f"{self.name} does not turn an image into one vector of {self.out_features} "
+                "features; take another backbone."
+            )
+        return features
 
     def check_image_size(self, size: tuple[int, int]) -> None:
         """Raise if the network does not take images of a size.
@@ -271,8 +192,13 @@ class Backbone(nn.Module):
                 f"pixels, got {size[0]} × {size[1]}; build it with image_size={tuple(size)}."
             )
 
+    @property
+    def is_wholly_frozen(self) -> bool:
+        """Whether no stage learns."""
+        return self.n_frozen == len(self.stage_names)
+
     def freeze(self, stages: int | str | None) -> Backbone:
-        """Stop the first stages from learning, and the later ones from not learning.
+        """Stop the first stages from learning, and let the later ones learn.
 
         A frozen stage needs no gradient and stays in evaluation mode, so that neither dropout
         nor stochastic depth disturbs it, nor a batch its normalisation, whatever mode the network
@@ -318,31 +244,15 @@ class Backbone(nn.Module):
         """
         if self.is_wholly_frozen:  # and with it what lies between the stages
             self.training = mode
-            for child in self.children():
-                # Asked before every step: to look takes a tenth of the time that to set takes.
-                if any(module.training for module in child.modules()):
-                    child.eval()
+            # Called before every step: to look takes a tenth of the time that to set takes.
+            if any(module.training for module in self.network.modules()):
+                self.network.eval()
             return self
         super().train(mode)
-        for number in range(self.n_frozen):
-            for module in self.modules_of_stage(number):
-                module.eval()
+        for paths in self._paths[: self.n_frozen]:
+            for path in paths:
+                self.network.get_submodule(path).eval()
         return self
-
-    def modules_of_stage(self, number: int) -> Sequence[nn.Module]:
-        """Find a stage, and what is applied beside it and holds no parameters.
-
-        Parameters
-        ----------
-        number : int
-            Position in ``stages``.
-
-        Returns
-        -------
-        sequence of torch.nn.Module
-            All that stays in evaluation mode while the stage is frozen.
-        """
-        return [self.stages[number]]
 
     def torchvision_state_dict(self) -> dict[str, Tensor]:
         """Name this module's tensors as torchvision, or timm, does.
@@ -352,11 +262,10 @@ class Backbone(nn.Module):
         dict of str to torch.Tensor
             The tensors themselves, not copies; without the last layer.
         """
-        tensors = self.state_dict()
-        return {name: tensors[key] for key, name in self.torchvision_names.items()}
+        return self.network.state_dict()
 
     def _count(self, stages: int | str | None) -> int:
-        available = len(self.stages)
+        available = len(self.stage_names)
         if stages is None:
             return 0
         if stages == "all":
@@ -374,15 +283,40 @@ class Backbone(nn.Module):
         return count
 
 
-def cut_out(model: nn.Module, layer: str) -> None:
-    """Replace a layer by the identity.
+# Modules in which torchvision's and timm's networks keep their blocks: what is inside is counted.
+_CONTAINERS = frozenset({"features", "encoder", "layers", "blocks", "stages", "trunk_output"})
+
+
+def blocks_as_stages(network: nn.Module) -> dict[str, list[str]]:
+    """List the blocks of a network, each with the parameterless modules that follow it.
 
     Parameters
     ----------
-    model : torch.nn.Module
-        Changed in place.
-    layer : str
-        Path of the layer.
+    network : torch.nn.Module
+        Any network, its last layer already cut out.
+
+    Returns
+    -------
+    dict of str to list of str
+        Path of every block that holds parameters, and the paths of all modules that stay in
+        evaluation mode while it is frozen.
     """
-    parent, _, child = layer.rpartition(".")
-    setattr(model.get_submodule(parent), child, nn.Identity())
+    groups: dict[str, list[str]] = {}
+    before_the_first: list[str] = []
+    for path, module in _blocks(network):
+        if next(module.parameters(), None) is not None:
+            groups[path] = [*before_the_first, path]
+            before_the_first = []
+        elif groups:
+            groups[next(reversed(groups))].append(path)
+        else:
+            before_the_first.append(path)
+    return groups
+
+
+def _blocks(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    for name, child in module.named_children():
+        if name in _CONTAINERS and next(child.children(), None) is not None:
+            yield from _blocks(child, f"{prefix}{name}.")
+        else:
+            yield prefix + name, child

@@ -7,12 +7,19 @@ import operator
 from typing import Any
 
 from sklearn_dysarthria.nn._backbone import Backbone
-from sklearn_dysarthria.nn._staged import STAGED, build_alexnet, build_convnext, check_width
 from sklearn_dysarthria.nn._timm import PREFIX, build_timm, is_timm_name, timm_names
-from sklearn_dysarthria.nn._torchvision import TORCHVISION, build_torchvision, other_task
+from sklearn_dysarthria.nn._torchvision import (
+    CUTTABLE,
+    TORCHVISION,
+    build_alexnet,
+    build_convnext,
+    build_torchvision,
+    check_width,
+    other_task,
+)
 from sklearn_dysarthria.nn._weights import load_backbone_weights
 
-BACKBONES = STAGED
+BACKBONES = CUTTABLE
 """Backbones whose depth and width can be chosen; :func:`list_backbones` has the others too."""
 
 
@@ -44,7 +51,7 @@ def check_backbone_name(name: str) -> None:
     Raises
     ------
     ValueError
-        Nobody knows the name, or it is not a classifier of images.
+        The name is unknown, or not that of a classifier of images.
     ImportError
         The name starts with ``timm/`` and timm is not installed.
 
@@ -58,7 +65,7 @@ def check_backbone_name(name: str) -> None:
     ValueError: Unknown backbone 'resnet81'; did you mean 'resnet18', ...?
     """
     if not isinstance(name, str):
-        raise ValueError(f"A backbone is known by its name, a str, got {name!r}.")
+        raise ValueError(f"A backbone is given by its name, a str, got {name!r}.")
     if name in BACKBONES or name in TORCHVISION:
         return
     if name.startswith(PREFIX):
@@ -141,14 +148,14 @@ def build_backbone(
     ValueError
         The name is unknown, or a parameter is out of range or not one of this network's.
     WeightsError
-        The weights cannot be had, or do not fit tensor by tensor.
+        The weights cannot be found or read, or do not fit tensor by tensor.
     ImportError
         The name starts with ``timm/`` and timm is not installed.
 
     Notes
     -----
     GoogLeNet and Inception v3 were trained on images scaled to [-1, 1].  As in torchvision, with
-    weights they expect images standardised like everybody else's and convert them themselves.
+    weights they expect images standardised as for the other networks, and convert them themselves.
 
     Position embeddings are part of a vision transformer's weights and fit only images of the size
     that it was trained on; they are not interpolated.
@@ -176,7 +183,7 @@ def build_backbone(
         backbone = build_timm(name, stochastic_depth_prob=skip, image_size=size)
     if size is not None:
         backbone.check_image_size(size)
-    load_backbone_weights(name, backbone, weights)
+    load_backbone_weights(backbone, weights)
     return backbone
 
 

@@ -1,4 +1,4 @@
-"""Whole networks: a backbone and a head."""
+"""Whole networks, each a backbone and a head; and how to count what a network learns."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from torch import Tensor, nn
 
 from sklearn_dysarthria.nn._backbone import Backbone
 from sklearn_dysarthria.nn._backbones import build_backbone
-from sklearn_dysarthria.nn._hyper import HyperLinear
-
-HEADS = ("hyper", "dense")
+from sklearn_dysarthria.nn._hyper import HEADS, HyperLinear
 
 
 class HyperAlexNetModule(nn.Module):
@@ -34,8 +32,8 @@ class HyperAlexNetModule(nn.Module):
         Of the backbone; see :func:`build_backbone` and :meth:`Backbone.freeze`.
     backbone : str, default="alexnet"
         See :func:`build_backbone`.
-    backbone_depth, backbone_width, image_size
-        ``depth``, ``width`` and ``image_size`` of :func:`build_backbone`.
+    depth, width, image_size
+        See :func:`build_backbone`.
 
     Attributes
     ----------
@@ -51,7 +49,7 @@ class HyperAlexNetModule(nn.Module):
     ValueError
         A parameter is not among its options.
     WeightsError
-        The weights cannot be had, or do not fit tensor by tensor.
+        The weights cannot be found or read, or do not fit tensor by tensor.
 
     Notes
     -----
@@ -64,8 +62,6 @@ class HyperAlexNetModule(nn.Module):
     ----------
     arXiv:2503.01892.
     """
-
-    takes_frozen_output = True  # in place of the images, see forward
 
     def __init__(
         self,
@@ -81,8 +77,8 @@ class HyperAlexNetModule(nn.Module):
         weights: Any = None,
         freeze: int | str | None = None,
         backbone: str = "alexnet",
-        backbone_depth: int | None = None,
-        backbone_width: float = 1.0,
+        depth: int | None = None,
+        width: float = 1.0,
         image_size: int | tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
@@ -91,8 +87,8 @@ class HyperAlexNetModule(nn.Module):
         self.backbone: Backbone = build_backbone(
             backbone,
             weights=weights,
-            depth=backbone_depth,
-            width=backbone_width,
+            depth=depth,
+            width=width,
             image_size=image_size,
         ).freeze(freeze)
         self.embedding = nn.Linear(self.backbone.out_features, embedding_dim)
@@ -111,28 +107,28 @@ class HyperAlexNetModule(nn.Module):
         else:
             self.head = nn.Linear(embedding_dim, n_classes)
 
-    def embed(self, X: Tensor | None = None, frozen_output: Tensor | None = None) -> Tensor:
+    def embed(self, X: Tensor | None = None, features: Tensor | None = None) -> Tensor:
         """Compute the embedding.
 
         Parameters
         ----------
         X : torch.Tensor of shape (n_samples, 3, height, width)
             Images.
-        frozen_output : torch.Tensor of shape (n_samples, ...), optional
-            In their place; see :meth:`Backbone.forward`.
+        features : torch.Tensor of shape (n_samples, backbone.out_features), optional
+            In their place: what the backbone makes of them.
 
         Returns
         -------
         torch.Tensor of shape (n_samples, embedding_dim)
             Input of the head.
         """
-        return self.embedding(self.backbone(X, frozen_output))
+        return self.embedding(_embedded(self.backbone, X, features))
 
     def forward(
         self,
         X: Tensor | None = None,
         context: Tensor | None = None,
-        frozen_output: Tensor | None = None,
+        features: Tensor | None = None,
     ) -> Tensor:
         """Compute logits.
 
@@ -141,9 +137,9 @@ class HyperAlexNetModule(nn.Module):
         X : torch.Tensor of shape (n_samples, 3, height, width)
             Images.
         context : torch.Tensor of shape (n_samples, context_dim), optional
-            Required with ``context="data"`` and refused otherwise.
-        frozen_output : torch.Tensor of shape (n_samples, ...), optional
-            In place of the images; see :meth:`Backbone.forward`.
+            Required with ``context="data"``, and an error otherwise.
+        features : torch.Tensor of shape (n_samples, backbone.out_features), optional
+            In place of the images: what the backbone makes of them.
 
         Returns
         -------
@@ -156,10 +152,10 @@ class HyperAlexNetModule(nn.Module):
             The shapes do not fit, or a context is given to a head that takes none.
         """
         if isinstance(self.head, HyperLinear):
-            return self.head(self.embed(X, frozen_output), context)
+            return self.head(self.embed(X, features), context)
         if context is not None:
             raise ValueError("head='dense' takes no context.")
-        return self.head(self.embed(X, frozen_output))
+        return self.head(self.embed(X, features))
 
     def logits_per_context(self, X: Tensor) -> Tensor:
         """Compute the logits under each of the fixed contexts.
@@ -217,12 +213,10 @@ class BackboneModule(nn.Module):
     ValueError
         A parameter is not among its options.
     WeightsError
-        The weights cannot be had, or do not fit tensor by tensor.
+        The weights cannot be found or read, or do not fit tensor by tensor.
     ImportError
         The backbone is one of timm, which is not installed.
     """
-
-    takes_frozen_output = True  # in place of the images, see forward
 
     def __init__(
         self,
@@ -248,39 +242,39 @@ class BackboneModule(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(self.backbone.out_features, n_classes)
 
-    def embed(self, X: Tensor | None = None, frozen_output: Tensor | None = None) -> Tensor:
+    def embed(self, X: Tensor | None = None, features: Tensor | None = None) -> Tensor:
         """Compute the embedding.
 
         Parameters
         ----------
         X : torch.Tensor of shape (n_samples, 3, height, width)
             Images.
-        frozen_output : torch.Tensor of shape (n_samples, ...), optional
-            In their place; see :meth:`Backbone.forward`.
+        features : torch.Tensor of shape (n_samples, backbone.out_features), optional
+            In their place: what the backbone makes of them.
 
         Returns
         -------
         torch.Tensor of shape (n_samples, backbone.out_features)
             Output of the backbone.
         """
-        return self.backbone(X, frozen_output)
+        return _embedded(self.backbone, X, features)
 
-    def forward(self, X: Tensor | None = None, frozen_output: Tensor | None = None) -> Tensor:
+    def forward(self, X: Tensor | None = None, features: Tensor | None = None) -> Tensor:
         """Compute logits.
 
         Parameters
         ----------
         X : torch.Tensor of shape (n_samples, 3, height, width)
             Images.
-        frozen_output : torch.Tensor of shape (n_samples, ...), optional
-            In their place; see :meth:`Backbone.forward`.
+        features : torch.Tensor of shape (n_samples, backbone.out_features), optional
+            In their place: what the backbone makes of them.
 
         Returns
         -------
         torch.Tensor of shape (n_samples, n_classes)
             Logits.
         """
-        return self.head(self.dropout(self.embed(X, frozen_output)))
+        return self.head(self.dropout(self.embed(X, features)))
 
 
 class ConvNeXtModule(BackboneModule):
@@ -311,7 +305,7 @@ class ConvNeXtModule(BackboneModule):
     ValueError
         A parameter is not among its options.
     WeightsError
-        The weights cannot be had, or do not fit tensor by tensor.
+        The weights cannot be found or read, or do not fit tensor by tensor.
 
     References
     ----------
@@ -339,3 +333,38 @@ class ConvNeXtModule(BackboneModule):
         )
         nn.init.trunc_normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
+
+
+def _embedded(backbone: Backbone, images: Tensor | None, features: Tensor | None) -> Tensor:
+    if (images is None) == (features is None):
+        raise ValueError("Give either images, or the backbone's features of them.")
+    return features if images is None else backbone(images)  # type: ignore[return-value]
+
+
+def count_parameters(module: nn.Module, trainable_only: bool = False) -> int:
+    """Count the numbers that a network learns.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A network, or a part of one such as its ``head``; shared parameters count once, and
+        buffers do not.
+    trainable_only : bool, default=False
+        Leave out what is frozen.
+
+    Returns
+    -------
+    int
+        Number of scalars.
+
+    Examples
+    --------
+    >>> from sklearn_dysarthria.nn import HyperLinear, count_parameters
+    >>> count_parameters(HyperLinear(768, 2, context_dim=32, hidden_dim=512))
+    805890
+    """
+    return sum(
+        parameter.numel()
+        for parameter in module.parameters()
+        if parameter.requires_grad or not trainable_only
+    )

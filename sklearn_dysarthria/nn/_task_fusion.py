@@ -12,9 +12,7 @@ from sklearn_dysarthria.nn._backbone import Backbone
 from sklearn_dysarthria.nn._backbones import build_backbone
 from sklearn_dysarthria.nn._batch_norm import lone_sample
 from sklearn_dysarthria.nn._fusion import FUSION_MODULES, FUSIONS, FUSIONS_WITH_WEIGHTS
-from sklearn_dysarthria.nn._hyper import HyperLinear
-
-HEADS = ("hyper", "dense")
+from sklearn_dysarthria.nn._hyper import HEADS, HyperLinear
 
 
 class TaskFusionModule(nn.Module):
@@ -34,7 +32,7 @@ class TaskFusionModule(nn.Module):
         :class:`FiLMFusion`.
     head : {"hyper", "dense"}, default="hyper"
         :class:`HyperLinear` or an ordinary linear layer.
-    backbone, backbone_depth, backbone_width, image_size, weights, freeze
+    backbone, depth, width, image_size, weights, freeze
         Of images only; see :func:`build_backbone` and :meth:`Backbone.freeze`.
     share_backbone : bool, default=True
         Whether one encoder embeds all tasks, or each task has its own.
@@ -63,8 +61,8 @@ class TaskFusionModule(nn.Module):
         fusion: str = "concat",
         head: str = "hyper",
         backbone: str = "alexnet",
-        backbone_depth: int | None = None,
-        backbone_width: float = 1.0,
+        depth: int | None = None,
+        width: float = 1.0,
         image_size: tuple[int, int] | None = None,
         weights: Any = None,
         freeze: int | str | None = None,
@@ -89,8 +87,8 @@ class TaskFusionModule(nn.Module):
         self.task_dropout = task_dropout
         images = {
             "weights": weights,
-            "depth": backbone_depth,
-            "width": backbone_width,
+            "depth": depth,
+            "width": width,
             "image_size": image_size,
         }
         self.encoders = nn.ModuleList(
@@ -160,7 +158,7 @@ class TaskFusionModule(nn.Module):
         ValueError
             A sample has no task.
         """
-        _refuse_nothing(present)
+        _check_present(present)
         if self.training and self.task_dropout:
             present = self._withhold(present)
         return self.head(self.fusion(self.embed(X, present), present))
@@ -185,7 +183,7 @@ class TaskFusionModule(nn.Module):
         """
         if not hasattr(self.fusion, "task_weights"):
             raise ValueError(f"only the fusions {FUSIONS_WITH_WEIGHTS} weight the tasks.")
-        _refuse_nothing(present)
+        _check_present(present)
         return self.fusion.task_weights(self.embed(X, present), present)
 
     def _withhold(self, present: Tensor) -> Tensor:
@@ -220,7 +218,7 @@ def _image_encoder(backbone: Backbone, embedding_dim: int) -> nn.Module:
     return nn.Sequential(backbone, nn.Linear(backbone.out_features, embedding_dim))
 
 
-def _refuse_nothing(present: Tensor) -> None:
+def _check_present(present: Tensor) -> None:
     empty = ~present.any(dim=1)
     if empty.any():
         rows = empty.nonzero().flatten().tolist()

@@ -7,8 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from sklearn_dysarthria.exceptions import WeightsError
-from sklearn_dysarthria.nn._backbone import Backbone, Published
-from sklearn_dysarthria.nn._whole import WholeBackbone
+from sklearn_dysarthria.nn._backbone import Backbone, Published, blocks_as_stages
 
 PREFIX = "timm/"
 PRETRAINED = "pretrained"
@@ -53,7 +52,7 @@ def timm_names() -> list[str]:
 
 
 def is_timm_name(name: str) -> bool:
-    """Tell whether timm knows an architecture, and the tag if there is one.
+    """Check whether timm knows an architecture, and the tag if there is one.
 
     Parameters
     ----------
@@ -63,7 +62,7 @@ def is_timm_name(name: str) -> bool:
     Returns
     -------
     bool
-        True if it does.
+        Whether it does.
 
     Raises
     ------
@@ -148,13 +147,14 @@ def build_timm(
             f"{name} cannot be built for images of {height} × {width} ({_first_line(error)}); its "
             f"published size is {published.input_size[1]} × {published.input_size[2]}."
         ) from None
-    names = set(network.state_dict())
+    whole = frozenset(network.state_dict())
     network.reset_classifier(0)
-    tensors = Published.of(network)
-    return WholeBackbone(
+    published_tensors = Published.of(network)
+    return Backbone(
         name,
         network,
-        tensors._replace(optional=frozenset(names - tensors.tensors.keys())),
+        published_tensors._replace(optional=whole - published_tensors.required.keys()),
+        blocks_as_stages(network),
         getattr(network, "head_hidden_size", network.num_features),
         1 if fixed_size is not None else _minimum_size(short),
         fixed_size,
@@ -162,7 +162,7 @@ def build_timm(
 
 
 def download_timm(name: str, weights: str) -> dict[str, Tensor]:
-    """Let timm download weights, or find them in its cache.
+    """Load weights through timm, from its cache or its hub.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def download_timm(name: str, weights: str) -> dict[str, Tensor]:
     Raises
     ------
     WeightsError
-        They cannot be had.
+        They are not there and cannot be downloaded.
     """
     timm = require_timm(name)
     short = name.removeprefix(PREFIX)

@@ -1,33 +1,46 @@
-"""Pretrained weights: every tensor fits, or nothing is loaded."""
+"""Pretrained weights from a published name or a file: every tensor fits, or nothing is loaded."""
 
 from __future__ import annotations
 
+import http.client
 import math
 import os
+import pickle
 import re
+import urllib.error
+import zipfile
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from enum import Enum
+from typing import Any
 
 import torch
+import torchvision
 from torch import Tensor
 
 from sklearn_dysarthria.exceptions import WeightsError
-from sklearn_dysarthria.nn._weight_sources import fetch_state_dict
-
-if TYPE_CHECKING:
-    from sklearn_dysarthria.nn._backbone import Backbone, TensorSpec
+from sklearn_dysarthria.nn._backbone import Backbone, TensorSpec
+from sklearn_dysarthria.nn._timm import PREFIX, PRETRAINED, download_timm, timm_tags
 
 _N_LISTED = 5
-# The batches seen by a normalisation layer: no output depends on it, and files saved by early
-# releases of torch lack it.
+# The number of batches that a normalisation layer has seen: no output depends on it, and files
+# saved by early releases of torch lack it.
 _COUNTER = "num_batches_tracked"
 # torchvision's published DenseNets still have the names of its first release.
 _OLD_DENSENET_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
 
+# What torch.load raises on a file that is not a state dict, cut short, or not torch's at all.
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    AttributeError,
+)
 
-def load_backbone_weights(
-    backbone_name: str, backbone: Backbone, weights: str | os.PathLike[str] | None
-) -> None:
+
+def load_backbone_weights(backbone: Backbone, weights: str | os.PathLike[str] | None) -> None:
     """Load pretrained weights into a backbone, strictly.
 
     Every tensor that the published network has before its last layer must be there, under
@@ -38,10 +51,8 @@ def load_backbone_weights(
 
     Parameters
     ----------
-    backbone_name : str
-        Name given to :func:`build_backbone`.
     backbone : Backbone
-        Changed in place.
+        Changed in place; its name decides which published names there are.
     weights : str, path-like or None
         None loads nothing.  A name that torchvision publishes weights under (``"DEFAULT"``,
         ``"IMAGENET1K_V1"``, ``"AlexNet_Weights.IMAGENET1K_V1"``) is looked up in the folder of
@@ -53,25 +64,21 @@ def load_backbone_weights(
     Raises
     ------
     WeightsError
-        The weights cannot be had, or they do not fit.
+        The weights cannot be found or read, or they do not fit.
     """
     if weights is None:
         return
-    found, source = fetch_state_dict(backbone_name, weights)
-    if backbone_name.startswith("densenet") and isinstance(found, Mapping):
+    found, source = _fetch(backbone.name, weights)
+    if backbone.name.startswith("densenet") and isinstance(found, Mapping):
         found = {
             _OLD_DENSENET_NAME.sub(r"\1\2.", str(name)): tensor for name, tensor in found.items()
         }
-    _load_strictly(backbone, found, source)
-
-
-def _load_strictly(backbone: Backbone, found: Any, source: str) -> None:
     expected = {
         name: spec
         for name, spec in backbone.whole_network.items()
         if not (name.endswith(f".{_COUNTER}") and isinstance(found, Mapping) and name not in found)
     }
-    _refuse_other_than_tensors(found, source)
+    _check_tensors_alone(found, source)
     misfits = _misfits(expected, found, backbone.optional)
     if misfits:
         raise WeightsError(
@@ -79,12 +86,12 @@ def _load_strictly(backbone: Backbone, found: Any, source: str) -> None:
             f"{'; '.join(misfits)}.{_hint(backbone, found, expected)}"
         )
     with torch.no_grad():
-        for name, tensor in backbone.torchvision_state_dict().items():
+        for name, tensor in backbone.network.state_dict().items():
             if name in expected:
                 tensor.copy_(found[name])
 
 
-def _refuse_other_than_tensors(found: Any, source: str) -> None:
+def _check_tensors_alone(found: Any, source: str) -> None:
     if not isinstance(found, Mapping):
         raise WeightsError(f"{source} holds a {type(found).__name__}, not a state dict.")
     others = [key for key, value in found.items() if not isinstance(value, Tensor)]
@@ -166,3 +173,95 @@ def _published_size(side: int, built: tuple[int, ...], found: tuple[int, ...]) -
     if ours**2 + 1 != built[1] or theirs**2 + 1 != found[1] or not ours or side % ours:
         return None
     return side // ours * theirs
+
+
+# ------------------------------------------------------------ where they come from
+
+
+def _fetch(name: str, weights: str | os.PathLike[str]) -> tuple[Any, str]:
+    """Return what is under a published name or a path, unchecked, and its source for messages."""
+    if isinstance(weights, str):
+        if name.startswith(PREFIX):
+            if weights == PRETRAINED or weights in timm_tags(name):
+                return download_timm(name, weights), repr(weights)
+        elif weights in (members := _published(name)):
+            return _download(members[weights]), repr(weights)
+    path = os.path.expanduser(os.fspath(weights))
+    return _read(path, name), repr(path)
+
+
+def _known_names(backbone_name: str) -> list[str]:
+    if not backbone_name.startswith(PREFIX):
+        return list(_published(backbone_name))
+    tags = timm_tags(backbone_name)
+    return [PRETRAINED, *tags] if tags else []
+
+
+def _published(backbone_name: str) -> dict[str, Any]:
+    """Names under which torchvision publishes weights for this network."""
+    try:
+        names: type[Enum] = torchvision.models.get_model_weights(backbone_name)
+    except ValueError:
+        return {}
+    short = dict(names.__members__)
+    return {**short, **{f"{names.__name__}.{name}": member for name, member in short.items()}}
+
+
+def _first_line(error: BaseException) -> str:
+    line = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    # The unpickler of a text file says no more than a number.
+    return f"{type(error).__name__}: {line}" if line.isdigit() else line
+
+
+def _download(member: Any) -> Any:
+    offline = (
+        "download it on another computer and give the path of the file as weights, or put it "
+        f"into {os.path.join(torch.hub.get_dir(), 'checkpoints')!r}"
+    )
+    try:
+        return member.get_state_dict(check_hash=True, map_location="cpu", weights_only=True)
+    except (OSError, http.client.HTTPException) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it is also the open response
+        raise WeightsError(
+            f"Cannot download {member!r} from {member.url} ({_first_line(error)}); {offline}."
+        ) from None
+    except _UNREADABLE as error:
+        raise WeightsError(
+            f"What came from {member.url}, or was kept from it, is not {member!r} "
+            f"({_first_line(error)}); {offline}."
+        ) from None
+
+
+def _read(path: str, backbone_name: str) -> Any:
+    if not os.path.isfile(path):
+        known = ", ".join(map(repr, _known_names(backbone_name))) or "none"
+        raise WeightsError(
+            f"weights={path!r} is neither a file nor a published name for {backbone_name} "
+            f"(known names: {known})."
+        )
+    try:
+        if path.endswith(".safetensors"):
+            return _read_safetensors(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except WeightsError:
+        raise
+    except (OSError, *_UNREADABLE) as error:
+        raise WeightsError(
+            f"{path!r} cannot be read as a state dict ({_first_line(error)}); save one with "
+            "torch.save(model.state_dict(), path)."
+        ) from None
+
+
+def _read_safetensors(path: str) -> dict[str, Tensor]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError:
+        raise WeightsError(
+            f"{path!r} needs the package safetensors: pip install safetensors."
+        ) from None
+    try:
+        return load_file(path, device="cpu")
+    except SafetensorError as error:
+        raise ValueError(_first_line(error)) from None

@@ -7,10 +7,9 @@ __getattr__, __dir__, __all__ = lazy.attach(
     submod_attrs={
         "_bootstrap": ["patient_bootstrap"],
         "_features": ["PatientFeaturesClassifier"],
-        "_fusion": ["TaskFusionClassifier"],
-        "_ordinal": ["mae_in_classes", "quadratic_kappa", "within_one_class"],
-        "_scorers": ["patient_scorer"],
+        "_scores": ["mae_in_classes", "patient_scorer", "quadratic_kappa", "within_one_class"],
         "_splits": ["RepeatedStratifiedPatientKFold", "StratifiedPatientKFold"],
-        "_voting": ["PatientVotingClassifier"],
+        "fusion": ["TaskFusionClassifier"],
+        "voting": ["PatientVotingClassifier"],
     },
 )

@@ -10,11 +10,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils._param_validation import (
+    Interval,
+    validate_parameter_constraints,
+    validate_params,
+)
 
 from sklearn_dysarthria.exceptions import SmallClassWarning
 from sklearn_dysarthria.recordings import one_label_per_patient
 
 FEW_PATIENTS = 5
+_DRAWS = {
+    "confidence": [Interval(Real, 0, 1, closed="neither")],
+    "n_resamples": [Interval(Integral, 1, None, closed="left")],
+}
 
 
 class BootstrapResult(NamedTuple):
@@ -28,6 +37,10 @@ class BootstrapResult(NamedTuple):
     """Upper end of the interval."""
 
 
+@validate_params(
+    {"metric": [callable], **_DRAWS, "random_state": ["random_state"]},
+    prefer_skip_nested_validation=True,
+)
 def patient_bootstrap(
     metric: Callable[[np.ndarray, np.ndarray], Any],
     y_true: Any,
@@ -51,10 +64,10 @@ def patient_bootstrap(
     y_true : array-like of shape (n_samples,)
         True labels; one per patient.
     y_pred : array-like of shape (n_samples, ...)
-        Predictions or scores, whatever `metric` takes.
+        Predictions or scores, as `metric` takes them.
     patients : array-like of shape (n_samples,), optional
-        Patient of each row.  None takes each row for another patient; with `repeats` the first
-        row of every repetition is then the first patient, and so on.
+        Patient of each row.  None means that each row is another patient; with `repeats`, the
+        first row of every repetition is then the first patient, and so on.
     repeats : array-like of shape (n_samples,), optional
         Repetition of cross-validation that each row comes from.  The metric is then computed
         within each repetition and averaged, on the same drawn patients, so that repetitions do
@@ -90,7 +103,6 @@ def patient_bootstrap(
     >>> result.value, bool(result.low < 0.9 < result.high)
     (0.9, True)
     """
-    check_draws(confidence, n_resamples)
     y_true, y_pred = column_or_1d(y_true), np.asarray(y_pred)
     rounds = np.zeros(len(y_true), int) if repeats is None else column_or_1d(repeats)
     if patients is None:
@@ -108,7 +120,7 @@ def patient_bootstrap(
     blocks = _rows_by_patient(patients, rounds)
     label_of = one_label_per_patient(patients, y_true)
     members = [np.flatnonzero(label_of == label) for label in np.unique(y_true)]
-    warn_about_small_classes(label_of, stacklevel=3)
+    warn_about_small_classes(label_of, stacklevel=4)
 
     def score(drawn: np.ndarray) -> Any:
         rows = (np.concatenate([block[i] for i in drawn]) for block in blocks)
@@ -148,12 +160,10 @@ def _rows_by_patient(patients: np.ndarray, rounds: np.ndarray) -> list[list[np.n
     return blocks
 
 
-def check_draws(confidence: Any, n_resamples: Any) -> None:
+def check_draws(confidence: Any, n_resamples: Any, caller_name: str = "patient_bootstrap") -> None:
     """Raise ValueError unless an interval of this coverage can be drawn this often."""
-    if not isinstance(confidence, Real) or not 0 < float(confidence) < 1:
-        raise ValueError(f"confidence={confidence!r} must be between 0 and 1.")
-    if not isinstance(n_resamples, Integral) or n_resamples < 1:
-        raise ValueError(f"n_resamples={n_resamples!r} must be an integer of 1 or more.")
+    given = {"confidence": confidence, "n_resamples": n_resamples}
+    validate_parameter_constraints(_DRAWS, given, caller_name=caller_name)
 
 
 def warn_about_small_classes(label_of: pd.Series, stacklevel: int) -> None:

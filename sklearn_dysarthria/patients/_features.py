@@ -11,18 +11,20 @@ from sklearn.base import MetaEstimatorMixin, _fit_context, clone
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_dysarthria._utils.estimators import forget_fit
+from sklearn_dysarthria._utils.failed_rows import failed_rows
 from sklearn_dysarthria._utils.routing import groups_for_fit
-from sklearn_dysarthria.classifiers._failed_rows import failed_rows
+from sklearn_dysarthria._utils.tasks import tasks_in_order
 from sklearn_dysarthria.exceptions import RecordingWarning
-from sklearn_dysarthria.patients._base import PatientClassifier, score_method, scores_by_class
-from sklearn_dysarthria.patients._failed_recordings import (
+from sklearn_dysarthria.patients._class_scores import score_method, scores_by_class
+from sklearn_dysarthria.patients._leaks import TrainingPatients, split_searches_by_patient
+from sklearn_dysarthria.patients._patient_classifier import PatientClassifier
+from sklearn_dysarthria.patients._unusable import (
     check_on_unusable,
-    nothing_usable,
-    warn_lost,
+    no_usable_recording,
+    warn_unusable,
     with_lost_patients,
 )
-from sklearn_dysarthria.patients._leaks import TrainingPatients, split_searches_by_patient
-from sklearn_dysarthria.patients._patient_votes import tasks_in_order
 from sklearn_dysarthria.recordings import as_table, column, patient_ids
 
 
@@ -100,6 +102,7 @@ class PatientFeaturesClassifier(MetaEstimatorMixin, PatientClassifier):
         MissingColumnError
             A row has no patient or no task.
         """
+        forget_fit(self)
         table, patients, label_of = self._training_table(X, y)
         classes = np.unique(np.asarray(y))
         self.tasks_ = tasks_in_order(column(table, "task", "to put tasks side by side"))
@@ -179,14 +182,14 @@ class PatientFeaturesClassifier(MetaEstimatorMixin, PatientClassifier):
         failed = failed_rows(values)
         if failed.any():
             consequence = "are missing from their patient's features"
-            warn_lost(table, patients, failed, consequence, stacklevel=4)
+            warn_unusable(table, patients, failed, consequence, stacklevel=4)
         blocks = values.groupby([patients, tasks], sort=False).mean()
         names = pd.Index(pd.unique(patients), name="patient", dtype=object)
         wanted = pd.MultiIndex.from_product([names, self.tasks_])
         wide = blocks.reindex(wanted).to_numpy().reshape(len(names), -1)
         empty = np.isnan(wide).all(axis=1)
         if empty.any() and on_unusable == "raise":
-            raise nothing_usable(names[empty][0])
+            raise no_usable_recording(names[empty][0])
         return pd.DataFrame(wide, index=names)
 
     def _score_method(self) -> str | None:

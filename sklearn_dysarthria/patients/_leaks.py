@@ -1,4 +1,4 @@
-"""Patients on both sides of a split: prevented where possible, told where not."""
+"""Patients on both sides of a split: prevented where possible, warned of elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection._search import BaseSearchCV
 
-from sklearn_dysarthria._utils.routing import reachable
+from sklearn_dysarthria._utils.routing import parts_given_groups
+from sklearn_dysarthria._utils.text import listed
 from sklearn_dysarthria.exceptions import PatientLeakWarning
 from sklearn_dysarthria.patients._splits import StratifiedPatientKFold
 
@@ -21,11 +22,11 @@ AROUND_THE_PIPELINE = (
     "CalibratedClassifierCV with cv=StratifiedPatientKFold(), around the whole Pipeline that "
     "begins with the table"
 )
-"""How a model gets probabilities; inside the Pipeline nobody could tell the folds the patients."""
+"""How a model gets probabilities; inside the Pipeline, folds do not know the patients."""
 
 
 class TrainingPatients:
-    """Who was trained on, and with which recordings; kept as hashes, so that no name is stored.
+    """The training patients and their recordings, kept as hashes so that no name is stored.
 
     Parameters
     ----------
@@ -40,14 +41,14 @@ class TrainingPatients:
         self.recordings = set(_recordings(table, patients))
 
     def warn_about(self, table: pd.DataFrame, patients: Any) -> None:
-        """Warn if *other* recordings of training patients are about to be judged.
+        """Warn if *other* recordings of training patients are about to be classified.
 
-        Judging the training recordings themselves is nobody's mistake for a test.
+        A score on the training recordings themselves is not mistaken for a test.
 
         Parameters
         ----------
         table : pandas.DataFrame
-            Recordings to be judged.
+            Recordings to be classified.
         patients : array-like of shape (n_recordings,)
             Patient of every row.
         """
@@ -59,10 +60,9 @@ class TrainingPatients:
         }
         if not known:
             return
-        named = ", ".join(sorted(map(str, known))[:5])
         warnings.warn(
             f"{len(known)} of these patients were in the training set with other recordings "
-            f"({named}{', …' if len(known) > 5 else ''}): a score on them flatters the model. "
+            f"({listed(sorted(map(str, known)))}): a score on them flatters the model. "
             "Split by patient: cv=StratifiedPatientKFold().",
             PatientLeakWarning,
             stacklevel=4,
@@ -84,7 +84,7 @@ def _hash(value: Any) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """Spell a number one way: pandas turns integers into floats where a value is missing."""
+    """Return a number in one form: pandas turns integers into floats if a value is missing."""
     if isinstance(value, tuple):
         return tuple(map(_plain, value))
     if isinstance(value, Real) and float(value).is_integer():
@@ -96,18 +96,18 @@ def split_searches_by_patient(estimator: Any, stacklevel: int = 3) -> None:
     """Make the searches inside a recording-level model split by patient.
 
     A search whose ``cv`` is a number (or left out) would split rows, and put recordings of one
-    patient on both sides.  It gets as many folds of patients instead, where it can be told the
-    patients.  Whatever else splits rows while it is fitted draws a warning.
+    patient on both sides.  It gets as many folds of patients instead, where patients can be handed
+    to it.  Any other part that splits rows while it is fitted draws a warning.
 
     Parameters
     ----------
     estimator : estimator
         About to be fitted on recordings; changed in place.
     stacklevel : int, default=3
-        As that of `warnings.warn`, counted from the caller: 3 is who calls a decorated ``fit``
+        As that of `warnings.warn`, counted from the caller: 3 is the caller of a decorated ``fit``
         that calls this.
     """
-    for path, part in list(reachable(estimator)):
+    for path, part in list(parts_given_groups(estimator)):
         if isinstance(part, BaseSearchCV) and (part.cv is None or isinstance(part.cv, Integral)):
             folds = StratifiedPatientKFold(5 if part.cv is None else int(part.cv), shuffle=False)
             estimator.set_params(**{f"{path}__cv" if path else "cv": folds})
@@ -126,8 +126,8 @@ def split_searches_by_patient(estimator: Any, stacklevel: int = 3) -> None:
 def _remedy(how: str) -> str:
     if not how.startswith("cv="):
         return "Switch that off"
-    # Folds of patients alone would be the next error: behind a transformer, the rows have no
-    # column patient any more.
+    # Folds of patients alone would be the next error: behind a transformer, the rows no longer
+    # have a column patient.
     return (
         "Put it around the whole Pipeline that begins with the table, and give it "
         "cv=StratifiedPatientKFold()"
@@ -135,7 +135,7 @@ def _remedy(how: str) -> str:
 
 
 def _parts(estimator: Any) -> Iterator[Any]:
-    """Every estimator inside, those that a search is going to try included."""
+    """Yield every estimator inside, including those that a search is going to try."""
     parts = [estimator, *estimator.get_params(deep=True).values()]
     for part in parts:
         if not hasattr(part, "get_params") or isinstance(part, type):
@@ -158,7 +158,7 @@ def _splits_rows(part: Any) -> str | None:
     cv = parameters.get("cv", "none here")
     if cv is None or isinstance(cv, Real):
         return f"cv={cv}"
-    if hasattr(cv, "split") and not heeds_patients(cv):
+    if hasattr(cv, "split") and not uses_groups(cv):
         return f"cv={type(cv).__name__}"
     if parameters.get("early_stopping") is True:
         return "early_stopping=True"
@@ -173,7 +173,7 @@ def _splits_rows(part: Any) -> str | None:
     return None
 
 
-def heeds_patients(splitter: Any) -> bool:
-    """Tell whether a splitter does anything with ``groups``."""
+def uses_groups(splitter: Any) -> bool:
+    """Return whether a splitter does anything with ``groups``."""
     requests = getattr(splitter, "get_metadata_routing", None)
     return requests is None or bool(requests().consumes("split", {"groups"}))

@@ -12,7 +12,6 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _num_samples, column_or_1d
 
 from sklearn_dysarthria.exceptions import PatientError
-from sklearn_dysarthria.patients._base import refuse_missing_labels
 from sklearn_dysarthria.recordings import one_label_per_patient, patient_ids
 
 
@@ -38,6 +37,13 @@ def _patients(X: Any, groups: Any) -> np.ndarray:
             remedy="Fill them in, or leave these rows out.",
         )
     return groups
+
+
+def check_no_missing_labels(y: np.ndarray) -> None:
+    """Raise ValueError if a recording has no label; pandas would silently drop it."""
+    missing = np.flatnonzero(pd.isna(y))
+    if len(missing):
+        raise ValueError(f"y has no label at positions {missing[:5].tolist()} (counted from 0).")
 
 
 class StratifiedPatientKFold(BaseCrossValidator):
@@ -126,7 +132,7 @@ class StratifiedPatientKFold(BaseCrossValidator):
             raise ValueError("Splitting by patient needs y to stratify by.")
         patients = _patients(X, groups)
         labels = column_or_1d(y)
-        refuse_missing_labels(labels)
+        check_no_missing_labels(labels)
         label_of = one_label_per_patient(patients, labels)
         row_patient = label_of.index.get_indexer(pd.Index(patients, dtype=object))
         seed = self.random_state if self.shuffle else None
@@ -165,7 +171,7 @@ class RepeatedStratifiedPatientKFold(BaseCrossValidator):
     __metadata_request__split = {"groups": True}
 
     def __init__(self, n_splits=5, *, n_repeats=10, random_state=None):
-        StratifiedPatientKFold(n_splits)  # complains about n_splits
+        StratifiedPatientKFold(n_splits)  # checks n_splits
         if not isinstance(n_repeats, Integral) or n_repeats < 1:
             raise ValueError(f"n_repeats={n_repeats!r} must be an integer of 1 or more.")
         self.n_splits = n_splits

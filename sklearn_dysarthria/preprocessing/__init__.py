@@ -4,7 +4,6 @@ import lazy_loader as lazy
 
 _EXPORTS = {
     "_noise": ["AddNoise"],
-    "_resampled": ["ResampledClassifier"],
     "_sampling": ["RecordingOverSampler"],
     "_vad": ["EnergyVAD"],
 }

@@ -5,19 +5,25 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.fft import next_fast_len
 from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_dysarthria._utils.audio_files import find_audio_files
 from sklearn_dysarthria._utils.estimators import NoOutputContainer, RecordingTransformer
-from sklearn_dysarthria.preprocessing._noise_sources import NoiseSource, draw_noise, noise_source
+from sklearn_dysarthria.datasets import make_dysarthric_speech
+from sklearn_dysarthria.exceptions import RecordingError
 from sklearn_dysarthria.recordings import (
     as_table,
     describe_recording,
@@ -25,6 +31,17 @@ from sklearn_dysarthria.recordings import (
     map_recordings,
     segments_of,
 )
+
+NoiseSource = Callable[[int, float, np.random.Generator], np.ndarray]
+
+_LOWEST_PINK = 20.0  # Hz
+_MOST_DRAWS = 50
+_KEPT_FILES = 8  # decoded noise files that a process remembers
+
+N_TALKERS = 8
+_SYNTHESIS_RATE = 16000  # Hz; speech has little above half of it
+_TASKS = ("phonationA", "phonationI", "rhythmPA", "rhythmTA", "rhythmKA")
+_SEED = 20240229  # of the voices, which are always the same; where they start is random
 
 _LOWEST_SNR, _HIGHEST_SNR = -100.0, 300.0  # dB; beyond, float32 holds only one of the two
 _COPY = "number of the copy, for AddNoise"
@@ -39,7 +56,7 @@ def _generator(seed: int, content: bytes, copy: int, purpose: int) -> np.random.
 
 
 def _measured(row: Any, n_samples: int, rate: float) -> np.ndarray:
-    """Tell which samples lie in the row's segments."""
+    """Return which samples lie in the row's segments."""
     inside = np.zeros(n_samples, dtype=bool)
     for start, end in segments_of(row, n_samples / rate, rate):
         inside[round(start * rate) : round(end * rate)] = True
@@ -55,7 +72,7 @@ def _noisy(
     seed: int,
 ) -> tuple[np.ndarray, float] | None:
     """Return a row's samples with noise and their rate, or None where it is to stay clean."""
-    samples = load_waveform(row)  # says what is wrong with the row, its segments included
+    samples = load_waveform(row)  # checks the row, its segments included
     if row.get("segments") is not None:
         samples = load_waveform({**row, "segments": None})
     rate = describe_recording(row).sample_rate
@@ -72,7 +89,7 @@ def _noisy(
 
 
 def _numbers_of_copies(audio: pd.Series) -> list[int]:
-    """Count the earlier rows with the same recording, as an over-sampler before leaves them."""
+    """Return how many earlier rows have the same recording, as after an over-sampler."""
     seen: dict[Any, int] = {}
     numbers = []
     for cell in audio:
@@ -111,10 +128,10 @@ class AddNoise(NoOutputContainer, RecordingTransformer, auto_wrap_output_keys=No
         as they are.
     random_state : int, RandomState or None, default=None
         With an integer, the noise of a recording depends on it and on the recording's samples
-        only: not on the row, the other rows or the number of processes.  None draws another
+        only: not on the row, the other rows or the number of threads.  None draws another
         noise each time.
     n_jobs : int, optional
-        Processes to work with; None means 1 unless inside a ``joblib.parallel_config`` context.
+        Number of threads; None means 1 unless in a :func:`joblib.parallel_config` context.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a recording that cannot be used.  With ``"nan"`` it stays as it is, so
         that later steps meet the same error under their own ``on_error``; one
@@ -243,14 +260,14 @@ class AddNoise(NoOutputContainer, RecordingTransformer, auto_wrap_output_keys=No
         Returns
         -------
         DataFrame of the same length
-            As :meth:`transform` returns it, with noise whatever `training_only` is.
+            As :meth:`transform` returns it; with noise even under ``training_only=True``.
 
         Raises
         ------
         ValueError
             A parameter is out of its range, or the noise cannot be used.
         RecordingError
-            A recording cannot be used, and ``on_error`` is ``"raise"``; its subclass tells why.
+            A recording cannot be used, and ``on_error`` is ``"raise"``; its subclass says why.
         """
         self.fit(X, y)
         table = as_table(X)
@@ -277,7 +294,7 @@ class AddNoise(NoOutputContainer, RecordingTransformer, auto_wrap_output_keys=No
         ValueError
             A parameter is out of its range, or the noise cannot be used.
         RecordingError
-            A recording cannot be used, and ``on_error`` is ``"raise"``; its subclass tells why.
+            A recording cannot be used, and ``on_error`` is ``"raise"``; its subclass says why.
         """
         self._validate_params()  # transform works unfitted
         table = as_table(X)
@@ -372,3 +389,232 @@ def _with_rates(table: pd.DataFrame, rates: dict[int, float]) -> pd.DataFrame:
         column = pd.Series(given, index=table.index, dtype=object)
         out["sample_rate"] = column.infer_objects()
     return out
+
+
+# ------------------------------------------------------------------------ sources of noise
+
+
+def white(n_samples: int, sample_rate: float, rng: np.random.Generator) -> np.ndarray:
+    """Return Gaussian noise with the same power at all frequencies."""
+    return rng.standard_normal(n_samples)
+
+
+def pink(n_samples: int, sample_rate: float, rng: np.random.Generator) -> np.ndarray:
+    """Return Gaussian noise whose power falls as 1/f, by 3 dB per octave, from 20 Hz up.
+
+    There is none below: 1/f has as much power from 2 to 20 Hz as from 200 to 2000 Hz, so that
+    most of the noise's power would lie where microphones record nothing.
+    """
+    length = next_fast_len(n_samples, real=True)  # a prime number of samples takes ten times longer
+    spectrum = np.fft.rfft(rng.standard_normal(length))
+    frequencies = np.fft.rfftfreq(length, 1 / sample_rate)
+    audible = frequencies >= _LOWEST_PINK
+    spectrum[~audible] = 0
+    spectrum[audible] /= np.sqrt(frequencies[audible])
+    return np.fft.irfft(spectrum, length)[:n_samples]
+
+
+def babble(n_samples: int, sample_rate: float, rng: np.random.Generator) -> np.ndarray:
+    """Let eight healthy synthetic speakers talk at once, each from a random point of a loop.
+
+    Parameters
+    ----------
+    n_samples : int
+        Length of the result.
+    sample_rate : float
+        Rate of the result in Hz.
+    rng : Generator
+        Decides where each speaker begins.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        The sum of the speakers, all of the same power.
+    """
+    out = np.zeros(n_samples)
+    for talker in _talkers(float(sample_rate)):
+        start = rng.integers(len(talker))
+        out += np.take(talker, np.arange(start, start + n_samples), mode="wrap")
+    return out
+
+
+@lru_cache(maxsize=4)
+def _talkers(sample_rate: float) -> tuple[np.ndarray, ...]:
+    """Return every speaker's loop at one rate; resampling it for each recording would cost."""
+    return tuple(
+        load_waveform({"audio": loop, "sample_rate": _SYNTHESIS_RATE}, sample_rate)
+        for loop in _loops()
+    )
+
+
+@lru_cache(maxsize=1)
+def _loops() -> tuple[np.ndarray, ...]:
+    """Synthesise each healthy speaker's tasks end to end, free of offset and of power 1."""
+    # The corpus needs two classes: the one speaker of the other class is left out.
+    X, y = make_dysarthric_speech(
+        N_TALKERS + 1,
+        tasks=_TASKS,
+        weights=[N_TALKERS, 1],
+        difficulty="easy",
+        duration=2.0,
+        sample_rate=_SYNTHESIS_RATE,
+        n_jobs=1,
+        random_state=_SEED,
+    )
+    healthy = X[y == 0]
+    loops = []
+    for _, recordings in healthy.groupby("patient", sort=False):
+        parts = [audio.astype(np.float64) for audio in recordings["audio"]]
+        loop = np.concatenate([(part - part.mean()) / part.std() for part in parts])
+        loops.append(loop)
+    return tuple(loops)
+
+
+@dataclass(frozen=True)
+class RecordedNoise:
+    """Random excerpts of recorded noise.
+
+    Parameters
+    ----------
+    recordings : tuple of (str, row)
+        Name for error messages, and a row as `load_waveform` takes it.
+    """
+
+    recordings: tuple[tuple[str, Any], ...]
+
+    def __call__(self, n_samples: int, sample_rate: float, rng: np.random.Generator) -> np.ndarray:
+        """Cut an excerpt from one of the recordings, looped where that is too short."""
+        name, row = self.recordings[rng.integers(len(self.recordings))]
+        samples = _noise_samples(name, row, sample_rate)
+        spare = len(samples) - n_samples
+        start = rng.integers(spare + 1) if spare >= 0 else rng.integers(len(samples))
+        excerpt = np.take(samples, np.arange(start, start + n_samples), mode="wrap")
+        return excerpt.astype(np.float64)
+
+
+def _noise_samples(name: str, row: dict[str, Any], sample_rate: float) -> np.ndarray:
+    try:
+        if isinstance(row["audio"], str):
+            changed = os.stat(row["audio"]).st_mtime_ns
+            return _decoded(row["audio"], changed, sample_rate)
+        return load_waveform(row, sample_rate)
+    except (RecordingError, OSError) as error:
+        # Not a RecordingError, with which the recording, not the noise, would be at fault.
+        raise ValueError(f"noise {name} cannot be used: {error}") from error
+
+
+@lru_cache(maxsize=_KEPT_FILES)
+def _decoded(path: str, changed: int, sample_rate: float) -> np.ndarray:
+    return load_waveform(path, sample_rate)
+
+
+def draw_noise(
+    source: NoiseSource,
+    n_samples: int,
+    sample_rate: float,
+    measured: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Draw noise of mean 0 and power 1 over the measured samples.
+
+    Parameters
+    ----------
+    source : callable
+        From `noise_source`.
+    n_samples : int
+        Length of the recording.
+    sample_rate : float
+        Its rate in Hz.
+    measured : ndarray of shape (n_samples,), dtype bool
+        Samples over which power is measured; at least two.
+    rng : Generator
+        Decides everything random.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        Noise.
+
+    Raises
+    ------
+    ValueError
+        Recorded noise is silent wherever it was tried, or cannot be read.
+    """
+    for _ in range(_MOST_DRAWS):
+        noise = source(n_samples, sample_rate, rng)
+        noise = noise - noise[measured].mean()
+        power = np.mean(noise[measured] ** 2)
+        if power > 0:
+            return noise / np.sqrt(power)
+    raise ValueError(
+        f"{_MOST_DRAWS} excerpts of the recorded noise were silent; leave the pauses out of it."
+    )
+
+
+def noise_source(noise: Any, noise_sample_rate: float | None) -> NoiseSource:
+    """Return the source of the noise that a user asked for.
+
+    Parameters
+    ----------
+    noise : {"white", "pink", "babble"}, path, array, or sequence of paths and arrays
+        As in :class:`~sklearn_dysarthria.AddNoise`.
+    noise_sample_rate : float or None
+        Rate of arrays in Hz.
+
+    Returns
+    -------
+    callable
+        Takes a number of samples, their rate in Hz and a Generator.
+
+    Raises
+    ------
+    ValueError
+        `noise` is none of these, names nothing that exists, or has no rate.
+    """
+    if isinstance(noise, str) and noise in SYNTHETIC:
+        return SYNTHETIC[noise]
+    alone = isinstance(noise, (str, os.PathLike)) or (
+        isinstance(noise, np.ndarray) and noise.dtype.kind == "f"
+    )
+    if not alone and not isinstance(noise, (Sequence, np.ndarray)):
+        raise ValueError(
+            f"noise={noise!r} must be 'white', 'pink', 'babble', a file or folder of noise, an "
+            "array of samples, or a list of files and arrays."
+        )
+    parts = [noise] if alone else list(noise)
+    rows = [row for i, part in enumerate(parts) for row in _rows(part, i, noise_sample_rate)]
+    if not rows:
+        raise ValueError("noise is an empty list.")
+    return RecordedNoise(tuple(rows))
+
+
+def _rows(part: Any, number: int, rate: float | None) -> list[tuple[str, dict[str, Any]]]:
+    """Name one element of `noise`, and turn it into rows for `load_waveform`."""
+    if isinstance(part, (str, os.PathLike)):
+        if not os.fspath(part):
+            raise ValueError("noise is an empty path; '.' would be the current folder.")
+        return [(repr(str(path)), {"audio": str(path)}) for path in _files(Path(part))]
+    samples = np.asarray(part) if isinstance(part, np.ndarray) else None
+    if samples is None or samples.ndim != 1 or samples.dtype.kind != "f":
+        kind = type(part).__name__ if samples is None else f"{samples.ndim}-D {samples.dtype} array"
+        raise ValueError(f"noise number {number} is a {kind}, not a path or a 1-D float array.")
+    if rate is None:
+        raise ValueError("noise holds arrays: give their rate in Hz as noise_sample_rate.")
+    return [(f"number {number}", {"audio": samples, "sample_rate": rate})]
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        files = find_audio_files(path)
+        if not files:
+            raise ValueError(f"the folder of noise {str(path)!r} holds no audio files.")
+        return files
+    if not path.exists():
+        raise ValueError(
+            f"noise {str(path)!r} is neither 'white', 'pink', 'babble' nor an existing file or "
+            "folder."
+        )
+    return [path]
+
+
+SYNTHETIC: dict[str, NoiseSource] = {"white": white, "pink": pink, "babble": babble}

@@ -1,4 +1,4 @@
-"""Over-sampling of whole rows, whatever the rows are."""
+"""Over-sampling of whole rows of any kind."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_feature_names, _num_samples
 
+from sklearn_dysarthria._utils.estimators import forget_fit
+
 _BOOLEANS = (bool, np.bool_)
 
 MOST_ROWS = 10**8
-"""More rows than this are a slip of the keyboard, and their positions alone fill the memory."""
+"""More rows than this are a typing error, and their positions alone fill the memory."""
 
 
 def _is_count(value: Any, least: int) -> bool:
@@ -32,7 +34,7 @@ def _plain(label: Any) -> Any:
 
 
 class RecordingOverSampler(BaseOverSampler):
-    """Repeat rows of rare classes: recordings, images, features, whatever the rows are.
+    """Repeat rows of rare classes: recordings, images, features or any others.
 
     A sampler with the interface of imbalanced-learn [1]_, to be used as a step of
     :class:`imblearn.pipeline.Pipeline`, which resamples in training and never in prediction.
@@ -164,6 +166,7 @@ class RecordingOverSampler(BaseOverSampler):
             A parameter is out of its range, names a label that is not in `y`, or asks for fewer
             rows than there are, or for more than 100 million.
         """
+        forget_fit(self)
         self._plan(*indexable(X, y))
         return self
 
@@ -174,7 +177,7 @@ class RecordingOverSampler(BaseOverSampler):
         Parameters
         ----------
         X : table of recordings, list or Series of paths, or array of shape (n_samples, ...)
-            Rows.  Nothing in them is looked at.
+            Rows; their content is not used.
         y : array-like of shape (n_samples,)
             Labels.
 
@@ -189,6 +192,7 @@ class RecordingOverSampler(BaseOverSampler):
             A parameter is out of its range, names a label that is not in `y`, or asks for fewer
             rows than there are, or for more than 100 million.
         """
+        forget_fit(self)
         X, y = indexable(X, y)
         labels = self._plan(X, y)
         if self.multipliers is None:
@@ -217,8 +221,6 @@ class RecordingOverSampler(BaseOverSampler):
         _check_feature_names(self, X, reset=True)
         if len(getattr(X, "shape", ())) == 2:
             self.n_features_in_ = X.shape[1]
-        elif hasattr(self, "n_features_in_"):
-            del self.n_features_in_  # of an earlier fit
         if self.multipliers is None:
             strategy = self.sampling_strategy
             if isinstance(strategy, Mapping):

@@ -106,7 +106,7 @@ class EnergyVAD(NoOutputContainer, RecordingTransformer, auto_wrap_output_keys=N
         Folder that keeps what was found, keyed by the audio's content, the segments that it came
         with and these parameters.
     n_jobs : int, optional
-        Processes to work with; None means 1 unless inside a ``joblib.parallel_config`` context.
+        Number of threads; None means 1 unless in a :func:`joblib.parallel_config` context.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a recording that cannot be used.  With ``"nan"`` it is not analysed and
         keeps the segments it came with (None if it had none), so that later steps meet the same
@@ -134,7 +134,7 @@ class EnergyVAD(NoOutputContainer, RecordingTransformer, auto_wrap_output_keys=N
     frame; the cuts between them stay.
 
     The rule and its numbers are those of ``librosa.effects.trim`` and ``librosa.effects.split``
-    with ``ref=numpy.max`` [1]_.  As there, amplitudes below 1e-5 are not told apart.
+    with ``ref=numpy.max`` [1]_.  As there, amplitudes below 1e-5 count as 1e-5.
 
     References
     ----------
@@ -234,7 +234,7 @@ class EnergyVAD(NoOutputContainer, RecordingTransformer, auto_wrap_output_keys=N
         ValueError
             A parameter is out of its range.
         RecordingError
-            A recording cannot be used, and ``on_error`` is ``"raise"``; its subclass tells why.
+            A recording cannot be used, and ``on_error`` is ``"raise"``; its subclass says why.
         """
         self._validate_params()  # transform works unfitted
         table = as_table(X)

@@ -21,14 +21,10 @@ __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submod_attrs={
         "_audio": ["RecordingInfo", "describe_recording"],
-        "_cached_function": ["CachedFunction", "RecordingCache"],
-        "_map": [
-            "ONE_DEFAULT_FRAME",
-            "check_recordings",
-            "map_recordings",
-            "map_recordings_to_array",
-            "noted_failures",
-        ],
+        "_cache": ["ArrayStore", "RecordingCache", "entry_key", "open_store"],
+        "_cached_function": ["CachedFunction"],
+        "_check": ["ONE_DEFAULT_FRAME", "check_recordings"],
+        "_map": ["map_recordings", "map_recordings_to_array", "note_failures", "noted_failures"],
         "_table": ["as_table", "column", "one_label_per_patient", "patient_ids"],
         "_waveform": ["load_waveform", "segments_of"],
     },

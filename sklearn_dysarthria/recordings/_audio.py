@@ -1,4 +1,4 @@
-"""What a row of the table says of a recording, and the samples as they were recorded."""
+"""From a row of the table to rate, length and samples as they were recorded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from sklearn_dysarthria._utils.file_memo import FileMemo
 from sklearn_dysarthria.exceptions import (
     AudioTypeError,
     EmptyAudioError,
@@ -28,15 +27,16 @@ from sklearn_dysarthria.recordings._containers import (
     describe_plain_wav,
     read_plain_wav,
 )
+from sklearn_dysarthria.recordings._file_memo import FileMemo
 
 # Rates in Hz that a recording of speech can have: a lower one was meant in kHz, and a damaged
 # header must not make the resampler ask for all the memory there is.
-_LOWEST_RATE, _HIGHEST_RATE = 100.0, 1e7
-# A header that promises more samples (13 hours at 22 050 Hz) is damaged, or does not know.
+LOWEST_RATE, HIGHEST_RATE = 100.0, 1e7
+# A header that promises more samples (13 hours at 22 050 Hz) is damaged or was never completed.
 _MOST_SAMPLES = 2**30
 # The power spectrum of anything larger leaves float32; integers of 32 bits stay well below.
 _LARGEST_SAMPLE = 1e12
-# What the headers of unchanged files say: the cache asks each time, and opening takes 0.1 ms.
+# Headers of unchanged files: the cache needs them each time, and opening a file takes 0.1 ms.
 _headers = FileMemo(size=50_000)
 
 
@@ -56,7 +56,8 @@ class RecordingInfo(NamedTuple):
         return self.n_samples / self.sample_rate
 
 
-def _is_missing(cell: Any) -> bool:
+def is_missing(cell: Any) -> bool:
+    """Return whether a cell is None, NaN, NaT or NA."""
     return (
         cell is None
         or cell is pd.NaT
@@ -65,12 +66,13 @@ def _is_missing(cell: Any) -> bool:
     )
 
 
-def _is_path(audio: Any) -> bool:
+def is_path(audio: Any) -> bool:
     return isinstance(audio, (str, os.PathLike))
 
 
-def _as_row(row: Any) -> Mapping[str, Any] | pd.Series:
-    if _is_path(row):
+def as_row(row: Any) -> Mapping[str, Any] | pd.Series:
+    """Return a row of the table, made from a path if need be; raise AudioTypeError otherwise."""
+    if is_path(row):
         return {"audio": row}
     if isinstance(row, (Mapping, pd.Series)):
         return row
@@ -80,21 +82,21 @@ def _as_row(row: Any) -> Mapping[str, Any] | pd.Series:
     )
 
 
-def _where(row: Any) -> dict[str, Any]:
-    """Row label and path, as :class:`RecordingError` wants them."""
+def row_and_path(row: Any) -> dict[str, Any]:
+    """Return label and path of a row by name, as :class:`RecordingError` takes them."""
     audio = row.get("audio")
-    path = os.fsdecode(audio) if _is_path(audio) else None
+    path = os.fsdecode(audio) if is_path(audio) else None
     return {"row": getattr(row, "name", None), "path": path}
 
 
 def is_plausible_rate(rate: float) -> bool:
-    """Tell whether a recording of speech can have a sampling rate, in Hz."""
-    return _LOWEST_RATE <= rate <= _HIGHEST_RATE
+    """Return whether a recording of speech can have a sampling rate, in Hz."""
+    return LOWEST_RATE <= rate <= HIGHEST_RATE
 
 
 def _stated_rate(row: Any) -> float | None:
     cell = row.get("sample_rate")
-    if _is_missing(cell):
+    if is_missing(cell):
         return None
     try:
         rate = math.nan if isinstance(cell, (bool, np.bool_)) else float(cell)
@@ -104,16 +106,16 @@ def _stated_rate(row: Any) -> float | None:
         cell = cell.item() if isinstance(cell, np.generic) else cell
         raise SampleRateError(
             f"the sampling rate is {reprlib.repr(cell)}, not a number of Hz between "
-            f"{_LOWEST_RATE:g} and {_HIGHEST_RATE:g}.",
-            **_where(row),
+            f"{LOWEST_RATE:g} and {HIGHEST_RATE:g}.",
+            **row_and_path(row),
         )
     return rate
 
 
 def _samples_of(row: Any) -> np.ndarray:
     """Return the samples of an array row, which must be one-dimensional floats."""
-    audio, where = row.get("audio"), _where(row)
-    if _is_missing(audio):
+    audio, where = row.get("audio"), row_and_path(row)
+    if is_missing(audio):
         raise AudioTypeError("the audio is missing.", **where)
     try:
         samples = np.asarray(audio)
@@ -138,7 +140,7 @@ def _array_info(row: Any) -> RecordingInfo:
     samples = _samples_of(row)
     rate = _stated_rate(row)
     if rate is None:
-        raise SampleRateError("an array of samples comes without its rate.", **_where(row))
+        raise SampleRateError("an array of samples comes without its rate.", **row_and_path(row))
     return RecordingInfo(rate, 1, len(samples))
 
 
@@ -174,7 +176,7 @@ def _open_sound_file(row: Any) -> Any:
     """Open the row's file with soundfile, or say precisely why that is impossible."""
     import soundfile
 
-    where = _where(row)
+    where = row_and_path(row)
     _check_is_file(where)
     try:
         # Bytes, because soundfile cannot encode names that are not valid UTF-8.
@@ -192,7 +194,7 @@ def _open_sound_file(row: Any) -> Any:
 
 def _check_header(row: Any, rate: float, n_values: int) -> None:
     """Raise when what a file says of itself is implausible or contradicts the row."""
-    where = _where(row)
+    where = row_and_path(row)
     if not is_plausible_rate(rate):
         raise SampleRateError(
             f"the file's header says {rate:.0f} Hz, which no recording of speech has.",
@@ -202,7 +204,7 @@ def _check_header(row: Any, rate: float, n_values: int) -> None:
     _check_stated_rate(row, rate)
     if n_values > _MOST_SAMPLES:
         raise UnreadableAudioError(
-            "the file's header does not tell how long the recording is.",
+            "the file's header does not say how long the recording is.",
             remedy="Write it again, to a file rather than to a pipe, or leave the row out.",
             **where,
         )
@@ -214,7 +216,7 @@ def _check_stated_rate(row: Any, rate: float) -> None:
     if stated is not None and stated != rate:
         raise SampleRateError(
             f"column 'sample_rate' says {stated:g} Hz, the file itself {rate:g} Hz.",
-            **_where(row),
+            **row_and_path(row),
         )
 
 
@@ -234,12 +236,12 @@ def describe_recording(row: Any) -> RecordingInfo:
     Raises
     ------
     RecordingError
-        The subclass tells what is wrong.
+        The subclass says what is wrong.
     """
-    row = _as_row(row)
-    if not _is_path(row.get("audio")):
+    row = as_row(row)
+    if not is_path(row.get("audio")):
         return _array_info(row)
-    where = _where(row)
+    where = row_and_path(row)
     facts = _check_is_file(where)
     info = _headers.get(where["path"], facts)
     if info is None:
@@ -253,7 +255,7 @@ def _described(row: Any, path: str) -> RecordingInfo:
     try:
         plain = describe_plain_wav(path)
     except OSError:
-        plain = None  # libsndfile will have words for it
+        plain = None  # libsndfile raises with a reason
     if plain is not None:
         info = RecordingInfo(*plain)
         _check_header(row, info.sample_rate, info.n_samples * info.n_channels)
@@ -263,10 +265,10 @@ def _described(row: Any, path: str) -> RecordingInfo:
 
 
 def _decode_any(row: Any) -> tuple[np.ndarray, float]:
-    """Return samples in integers of 16 bits, or floats, whatever kind of sound file it is."""
+    """Return samples in integers of 16 bits, or floats, from any kind of sound file."""
     import soundfile
 
-    where = _where(row)
+    where = row_and_path(row)
     with _open_sound_file(row) as sound:
         rate, announced = float(sound.samplerate), sound.frames
         try:
@@ -283,19 +285,19 @@ def _decode_any(row: Any) -> tuple[np.ndarray, float]:
 
 def decode(row: Any) -> tuple[np.ndarray, float]:
     """Return the samples as recorded, mixed down to mono float32, and their rate."""
-    if not _is_path(row.get("audio")):
+    if not is_path(row.get("audio")):
         info = _array_info(row)
         with np.errstate(over="ignore"):  # becomes infinity, which has its own error
-            # A copy: whoever changes the result must not change the table.
+            # A copy, so that changes of the result do not change the table.
             samples = np.array(_samples_of(row), dtype=np.float32)
-        _check_values(samples, _where(row))
+        _check_values(samples, row_and_path(row))
         return samples, info.sample_rate
-    where = _where(row)
+    where = row_and_path(row)
     _check_is_file(where)
     try:
         plain = read_plain_wav(where["path"])
     except (OSError, MemoryError):
-        plain = None  # libsndfile will have words for it
+        plain = None  # libsndfile raises with a reason
     samples, rate = _decode_any(row) if plain is None else plain
     if plain is not None:
         _check_header(row, rate, samples.size)

@@ -1,4 +1,4 @@
-"""Compute something of a recording once and find it again.
+"""Compute a result for a recording once, and find it again.
 
 The key is what determines the result: the bytes of the audio, its rate, the segments, and the
 parameters of the computation.  Names and positions of rows are not part of it, so folds, grid
@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_dysarthria._utils.file_memo import FileMemo, file_state
-from sklearn_dysarthria._utils.store import RecordingCache, entry_key, open_store
 from sklearn_dysarthria.exceptions import RecordingError
 from sklearn_dysarthria.recordings._audio import describe_recording
+from sklearn_dysarthria.recordings._cache import entry_key, open_store
+from sklearn_dysarthria.recordings._file_memo import FileMemo, file_state
 from sklearn_dysarthria.recordings._waveform import segments_of
 
-__all__ = ["CachedFunction", "RecordingCache", "fingerprint"]
+__all__ = ["CachedFunction", "fingerprint"]
 
 # SHA-256 of 700 kB takes 0.35 ms, as long as all the rest of finding an image.
 _digests = FileMemo(size=50_000)
@@ -58,8 +58,8 @@ def fingerprint(row: Any) -> str:
     Raises
     ------
     RecordingError
-        The row cannot be used.  Whatever can be told from the row and the file's header is told
-        here: a bad row must not pass because the same audio is known from a good one.
+        The row cannot be used.  Everything that the row and the file's header show is checked here:
+        a bad row must not pass because the same audio is known from a good one.
     OSError
         The file vanished meanwhile.
     """
@@ -85,11 +85,11 @@ def _state_of_audio(row: Any) -> tuple[int, ...] | None:
 
 
 def _is_unchanged(row: Any, content: str, state: tuple[int, ...] | None) -> bool:
-    """Tell whether a row's file is as it was; its state was taken before its fingerprint."""
+    """Return whether a row's file is as it was; its state was taken before its fingerprint."""
     if state is None:
         return True
     try:
-        # The fingerprint reads a file that was changed just now again, for its state may not tell.
+        # The fingerprint reads a file that was changed just now again: its state may look the same.
         return _state_of_audio(row) == state and fingerprint(row) == content
     except (RecordingError, OSError):
         return False
@@ -108,7 +108,7 @@ class CachedFunction:
         Where to keep results; None computes every time.
     parameters : callable
         Takes the row, returns a mapping of everything but the audio that determines the result;
-        see :func:`~sklearn_dysarthria._utils.store.entry_key`.
+        see :func:`~sklearn_dysarthria.recordings.entry_key`.
     """
 
     def __init__(
@@ -140,12 +140,12 @@ class CachedFunction:
             content = fingerprint(row)
             key = entry_key(content, self.parameters(row))
         except (RecordingError, OSError):
-            return self.compute(row, *out)  # which says what is wrong with the row
+            return self.compute(row, *out)  # which raises with the reason
         found = self.store.get(key, *out)
         if found is not None:
             return found
         with self.store.computing(key):
-            found = self.store.get(key, *out)  # another process may have been faster
+            found = self.store.get(key, *out)  # another worker may have been faster
             if found is None:
                 found = self.compute(row, *out)
                 if _is_unchanged(row, content, state):

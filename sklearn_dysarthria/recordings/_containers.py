@@ -1,4 +1,4 @@
-"""What libsndfile does not do with the containers of sound files.
+"""Containers of sound files: what libsndfile does not do with them.
 
 It silently shortens truncated WAV, AIFF and AU files, cannot see the end of a truncated Ogg stream,
 and opening an ordinary WAV file with it takes as long as reading the samples.
@@ -23,7 +23,7 @@ _PLAIN_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
 
 
 def read_plain_wav(path: str) -> tuple[np.ndarray, float] | None:
-    """Read the most ordinary of sound files without detours: WAV, 16-bit integers, nothing else.
+    """Read the most common kind of sound file directly: WAV, 16-bit integers, nothing else.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def read_plain_wav(path: str) -> tuple[np.ndarray, float] | None:
 
 
 def describe_plain_wav(path: str) -> tuple[float, int, int] | None:
-    """Read what the header says of a file that :func:`read_plain_wav` reads.
+    """Read the header of a file that :func:`read_plain_wav` reads.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def _plain_header(file: FileIO) -> tuple[float, int, int] | None:
 
 
 def declared_length_is_missing(path: str) -> bool:
-    """Tell whether a file stops before its declared end.
+    """Return whether a file stops before its declared end.
 
     Parameters
     ----------

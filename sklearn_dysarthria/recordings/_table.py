@@ -1,4 +1,4 @@
-"""The table of recordings: what it may be, and what its columns promise."""
+"""The table of recordings: its forms, its rows and the checks of its columns."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _OWN_COLUMNS = ("audio", "sample_rate", "patient", "task", "segments")
 class Row(dict[Any, Any]):
     """One row of a table: its cells by column, and its label as ``name``.
 
-    What a pandas Series would tell, without the 0.1 ms that making one and looking into it take,
-    which is a quarter of the time to find a result in the cache.
+    Like a pandas Series, without the 0.1 ms that making one and looking into it take, which is a
+    quarter of the time to find a result in the cache.
     """
 
     name: Any = None

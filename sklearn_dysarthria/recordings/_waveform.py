@@ -16,13 +16,13 @@ from sklearn_dysarthria.exceptions import (
     TooShortAudioError,
 )
 from sklearn_dysarthria.recordings._audio import (
-    _HIGHEST_RATE,
-    _LOWEST_RATE,
-    _as_row,
-    _is_missing,
-    _where,
+    HIGHEST_RATE,
+    LOWEST_RATE,
+    as_row,
     decode,
+    is_missing,
     is_plausible_rate,
+    row_and_path,
 )
 
 
@@ -51,12 +51,12 @@ def segments_of(row: Any, duration: float, sample_rate: float) -> list[tuple[flo
         Not increasing, overlapping or outside the recording.
     """
     cell = row.get("segments")
-    if _is_missing(cell):
+    if is_missing(cell):
         return [(0.0, duration)]
     try:
         segments = [(float(start), float(end)) for start, end in cell]
     except (TypeError, ValueError, OverflowError):
-        raise SegmentsError(f"segments are {reprlib.repr(cell)}.", **_where(row)) from None
+        raise SegmentsError(f"segments are {reprlib.repr(cell)}.", **row_and_path(row)) from None
     previous, period = 0.0, 1 / sample_rate
     for start, end in segments:
         fits = start < min(end, duration) and end <= duration + period
@@ -64,7 +64,7 @@ def segments_of(row: Any, duration: float, sample_rate: float) -> list[tuple[flo
             raise SegmentsError(
                 f"segment ({start:g}, {end:g}) is empty, overlaps its predecessor or leaves the "
                 f"recording of {duration:g} s.",
-                **_where(row),
+                **row_and_path(row),
             )
         previous = end
     return [(max(start, 0.0), min(end, duration)) for start, end in segments]
@@ -96,23 +96,23 @@ def load_waveform(
     Raises
     ------
     RecordingError
-        Its subclass tells what is wrong: a missing, unreadable or truncated file, a directory,
+        Its subclass says what is wrong: a missing, unreadable or truncated file, a directory,
         no samples, silence, NaN or infinity, too short, a wrong rate, impossible segments.
     ValueError
         ``sample_rate`` is not between 100 Hz and 10 MHz.
     """
     if sample_rate is not None and not is_plausible_rate(float(sample_rate)):
         raise ValueError(
-            f"sample_rate is {sample_rate!r}, not a number of Hz between {_LOWEST_RATE:g} and "
-            f"{_HIGHEST_RATE:g}."
+            f"sample_rate is {sample_rate!r}, not a number of Hz between {LOWEST_RATE:g} and "
+            f"{HIGHEST_RATE:g}."
         )
-    row = _as_row(row)
+    row = as_row(row)
     samples, rate = decode(row)
-    where = _where(row)
+    where = row_and_path(row)
     if not len(samples):
         raise EmptyAudioError("the recording has no samples.", **where)
     spans = None
-    if not _is_missing(row.get("segments")):
+    if not is_missing(row.get("segments")):
         spans = segments_of(row, len(samples) / rate, rate)
         kept = cut(samples, spans, rate)
         if not len(kept):
@@ -157,17 +157,19 @@ def check_sound(row: Any, samples: np.ndarray, rate: float, min_duration: float)
         They cannot be used.
     """
     if _is_constant(samples):
-        raise SilentAudioError("the recording is silent: every sample is the same.", **_where(row))
+        raise SilentAudioError(
+            "the recording is silent: every sample is the same.", **row_and_path(row)
+        )
     if len(samples) < min_duration * rate - 0.5:
         raise TooShortAudioError(
             f"{len(samples) / rate:.4g} s are shorter than one analysis frame of "
             f"{min_duration:.4g} s.",
-            **_where(row),
+            **row_and_path(row),
         )
 
 
 def _is_constant(samples: np.ndarray) -> bool:
-    # A few samples usually tell.
+    # A few samples usually suffice.
     few = samples[:: max(1, len(samples) // 64)]
     return bool(few.min() == few.max() and samples.min() == samples.max())
 

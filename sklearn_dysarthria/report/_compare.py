@@ -14,12 +14,13 @@ from sklearn.base import clone
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_dysarthria._utils.parallel import one_by_one
 from sklearn_dysarthria._utils.progress import progress_bar
-from sklearn_dysarthria._utils.workers import one_by_one
 from sklearn_dysarthria.exceptions import PatientError
 from sklearn_dysarthria.patients import RepeatedStratifiedPatientKFold
-from sklearn_dysarthria.patients._base import PatientClassifier, refuse_missing_labels
 from sklearn_dysarthria.patients._bootstrap import check_draws, warn_about_small_classes
+from sklearn_dysarthria.patients._patient_classifier import PatientClassifier
+from sklearn_dysarthria.patients._splits import check_no_missing_labels
 from sklearn_dysarthria.recordings import as_table, one_label_per_patient, patient_ids
 from sklearn_dysarthria.report._comparison import Comparison
 from sklearn_dysarthria.report._evaluation import (
@@ -141,7 +142,7 @@ def compare(
     check_draws(confidence, n_resamples)
     table = as_table(X)
     y = column_or_1d(y)
-    refuse_missing_labels(y)
+    check_no_missing_labels(y)
     label_of = one_label_per_patient(patient_ids(table), y)
     classes = np.unique(y)
     positive = positive_class(classes, positive)

@@ -13,9 +13,9 @@ from sklearn.utils import column_or_1d
 
 from sklearn_dysarthria.exceptions import SmallClassWarning
 from sklearn_dysarthria.patients import patient_bootstrap
-from sklearn_dysarthria.patients._base import class_columns
 from sklearn_dysarthria.patients._bootstrap import check_draws, warn_about_small_classes
-from sklearn_dysarthria.patients._scorers import DecidedPatients
+from sklearn_dysarthria.patients._class_scores import class_columns
+from sklearn_dysarthria.patients._scores import DecidedPatients
 from sklearn_dysarthria.recordings import as_table, one_label_per_patient, patient_ids
 from sklearn_dysarthria.report._comparison import Comparison
 from sklearn_dysarthria.report._metrics import CHANCE, METRICS, PatientMetrics, chance_level

@@ -107,7 +107,7 @@ def build_methods(
     weights = weights or {}
 
     def arguments(name: str) -> dict[str, Any]:
-        chosen = {"classify__weights": weights[name]} if name in weights else {}
+        chosen = {"classify__backbone__weights": weights[name]} if name in weights else {}
         return {"preset": preset, "cache": cache, **net, **chosen}
 
     def convnext() -> Any:

@@ -16,7 +16,7 @@ from sklearn.metrics._scorer import _BaseScorer
 
 from sklearn_dysarthria.exceptions import SmallClassWarning
 from sklearn_dysarthria.patients import patient_bootstrap, patient_scorer
-from sklearn_dysarthria.patients._named_scores import NAMED_SCORES
+from sklearn_dysarthria.patients._scores import NAMED_SCORES
 
 _OF_ABSTENTION = ("coverage", "selective_accuracy", "selective_balanced_accuracy")
 

@@ -11,17 +11,27 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from torchvision.transforms import v2
 
+from sklearn_dysarthria import (
+    Augment,
+    Backbone,
+    ConvNeXtSeverityClassifier,
+    EarlyStopping,
+    HyperAlexNetClassifier,
+)
 from sklearn_dysarthria.classifiers._net import TrainingNet
 from sklearn_dysarthria.nn import BatchMixing, ImageAugment, SpecAugment
 
 EVERYTHING = {
-    "spec_augment": 1.0,
-    "horizontal_flip": 0.5,
-    "vertical_flip": 0.5,
-    "rotation": 15.0,
-    "color_jitter": (0.3, 0.2, 0.0),
-    "translation": 0.2,
+    "augment__spec": 1.0,
+    "augment__horizontal_flip": 0.5,
+    "augment__vertical_flip": 0.5,
+    "augment__rotation": 15.0,
+    "augment__color_jitter": (0.3, 0.2, 0.0),
+    "augment__translation": 0.2,
 }
+
+
+CHANGES = ("horizontal_flip", "vertical_flip", "rotation", "color_jitter", "translation")
 
 
 @pytest.fixture
@@ -40,7 +50,7 @@ def batches(monkeypatch):
 
 
 def plain(case, **changes):
-    return case.model(**{"spec_augment": 0, "max_epochs": 1} | changes)
+    return case.model(**{"augment__spec": 0, "max_epochs": 1} | changes)
 
 
 # ------------------------------------------------------------------------------------ training
@@ -49,18 +59,33 @@ def plain(case, **changes):
 def test_off_by_default_but_for_the_challenge_entrys(case):
     model = case.model()
     entry = type(model).__name__ == "ConvNeXtSeverityClassifier"
-    assert model.spec_augment == (0.7 if entry else 0)
-    names = ("horizontal_flip", "vertical_flip", "rotation", "color_jitter", "mixup", "cutmix")
-    names += ("translation",)
-    assert {name: getattr(model, name) for name in names} == dict.fromkeys(names, 0)
-    assert model.n_tta == 1
-    assert model.set_params(spec_augment=0)._augmentation() is None
-    assert model._mixing() is None
+    assert case.estimator().augment == ("spec" if entry else None)
+    off = Augment().get_params()
+    assert {name: off[name] for name in off if not name.startswith(("spec_", "n_"))} == dict(
+        spec=0, **dict.fromkeys(CHANGES, 0), mixup=0, cutmix=0
+    )
+    assert off["n_views"] == 1
+    assert Augment().of_images() is None
+    assert Augment().of_batches() is None
+
+
+@pytest.mark.parametrize("estimator", [ConvNeXtSeverityClassifier, HyperAlexNetClassifier])
+def test_the_name_and_the_object_are_the_same(estimator, make_images):
+    X, y = make_images(8)
+    femto = Backbone("convnext_femto", weights=None)
+    arguments = {"backbone": femto, "max_epochs": 1, "random_state": 0}
+    by_name = estimator(augment="spec", **arguments).fit(X, y)
+    by_object = estimator(augment=Augment(spec=0.7), **arguments).fit(X, y)
+    assert_array_equal(by_name.predict_proba(X), by_object.predict_proba(X))
+    plain = estimator(augment=None, **arguments).fit(X, y).predict_proba(X)
+    assert np.abs(plain - by_name.predict_proba(X)).max() > 0
+    off = estimator(augment=Augment(), **arguments).fit(X, y)
+    assert_array_equal(off.predict_proba(X), plain)
 
 
 def test_certain_flips_reach_the_network(convnext, make_images, batches):
     X, y = make_images(8)
-    plain(convnext, horizontal_flip=1.0, vertical_flip=1.0).fit(X, y)
+    plain(convnext, augment__horizontal_flip=1.0, augment__vertical_flip=1.0).fit(X, y)
     ((seen, _),) = batches
     flipped = X[:, :, ::-1, ::-1]
     assert_array_equal(np.sort(seen["X"].numpy().ravel()), np.sort(X.ravel()))
@@ -84,11 +109,11 @@ def test_each_acts_in_training_and_never_at_prediction(convnext, make_images, ba
 
 
 def test_masks_come_last(convnext):
-    chain = plain(convnext, **EVERYTHING)._augmentation()
+    chain = plain(convnext, **EVERYTHING).augment.of_images()
     assert [type(part) for part in chain.augmentations] == [ImageAugment, SpecAugment]
 
 
-@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+@pytest.mark.parametrize("kind", ["augment__mixup", "augment__cutmix"])
 def test_mixed_batches_are_judged_by_both_labels(case, make_images, batches, kind):
     X, y = make_images(16, n_classes=3)
     X = case.wrap(X)
@@ -97,7 +122,7 @@ def test_mixed_batches_are_judged_by_both_labels(case, make_images, batches, kin
     for seen, target in batches:
         assert torch.equal(target.second, target.first.roll(1))
         assert 0 <= target.share <= 1
-        if case.structured and kind == "mixup":
+        if case.structured and kind == "augment__mixup":
             # Contexts are pixels of their image here, and stay so if both are mixed alike.
             assert_allclose(seen["context"], seen["X"][:, 0, 0, :5], atol=1e-6)
 
@@ -126,14 +151,16 @@ def test_pair_loss_equals_torchvisions_soft_labels(convnext, make_images, monkey
     original, infer_original = BatchMixing.forward, TrainingNet.infer
     monkeypatch.setattr(BatchMixing, "forward", forward)
     monkeypatch.setattr(TrainingNet, "infer", infer)
-    model = plain(convnext, mixup=0.7, **arguments).fit(X, y)
+    model = plain(convnext, augment__mixup=0.7, **arguments).fit(X, y)
     assert model.history_["train_loss"][1] == pytest.approx(recorded["loss"], rel=1e-5)
 
 
 @pytest.mark.parametrize("loss", ["focal", "coral", "corn", "cumulative_link"])
 def test_mixing_works_with_every_loss(convnext, make_images, loss):
     X, y = make_images(12, n_classes=3)
-    model = plain(convnext, loss=loss, mixup=0.5, cutmix=0.5, class_weight="balanced").fit(X, y)
+    model = plain(
+        convnext, loss=loss, augment__mixup=0.5, augment__cutmix=0.5, class_weight="balanced"
+    ).fit(X, y)
     assert np.isfinite(model.history_["train_loss"]).all()
     assert_allclose(model.predict_proba(X).sum(axis=1), 1)
 
@@ -145,7 +172,13 @@ def test_inner_validation_sees_plain_images(convnext, make_images, monkeypatch):
     monkeypatch.setattr(
         ImageAugment, "forward", lambda self, x: calls.append(len(x)) or original(self, x)
     )
-    model = plain(convnext, rotation=10, mixup=0.3, max_epochs=2, early_stopping=True)
+    model = plain(
+        convnext,
+        augment__rotation=10,
+        augment__mixup=0.3,
+        max_epochs=2,
+        early_stopping=EarlyStopping(),
+    )
     model.fit(X, y, groups=np.arange(20))
     assert sum(calls) == 2 * 16
     assert model.history_["valid_loss"].notna().all()
@@ -157,32 +190,35 @@ def test_inner_validation_sees_plain_images(convnext, make_images, monkeypatch):
 def test_views_average_probabilities(case, make_images):
     X, y = make_images(12)
     X = case.wrap(X)
-    model = case.model(**EVERYTHING, n_tta=4).fit(X, y)
-    rows, _ = model._rows(X)
+    model = case.model(**EVERYTHING, augment__n_views=4).fit(X, y)
+    names = X.dtype.names or ()
+    given = {"X": X["image"], "context": X["context"]} if names else X
     net = model.net_
-    views = [net.forward(rows), *(net.view_logits(rows, view) for view in (1, 2, 3))]
+    views = [net.forward(given), *(net.view_logits(given, view) for view in (1, 2, 3))]
     views = [torch.softmax(view.double(), dim=1).numpy() for view in views]
     assert_allclose(model.predict_proba(X), np.mean(views, axis=0), atol=1e-12)
     assert len({view.tobytes() for view in views}) == 4
     assert_array_equal(model.predict(X), np.mean(views, axis=0).argmax(axis=1))
-    alone = model.set_params(n_tta=1).predict_proba(X)
+    alone = model.set_params(augment__n_views=1).predict_proba(X)
     assert_allclose(alone, views[0], atol=1e-12)
 
 
 def test_views_of_a_certain_flip_are_known(convnext, make_images):
     X, y = make_images(8)
-    model = convnext.model(spec_augment=0, vertical_flip=1.0).fit(X, y)
+    model = convnext.model(augment__spec=0, augment__vertical_flip=1.0).fit(X, y)
     single, flipped = model.predict_proba(X), model.predict_proba(X[:, :, ::-1])
     assert np.abs(single - flipped).max() > 1e-3
     for n_tta in (2, 3):
         expected = (single + (n_tta - 1) * flipped) / n_tta
-        assert_allclose(model.set_params(n_tta=n_tta).predict_proba(X), expected, atol=1e-6)
+        assert_allclose(
+            model.set_params(augment__n_views=n_tta).predict_proba(X), expected, atol=1e-6
+        )
 
 
 def test_views_do_not_depend_on_other_rows_or_batches(case, make_images):
     X, y = make_images(20)
     X = case.wrap(X)
-    model = case.model(**EVERYTHING, n_tta=3).fit(X, y)
+    model = case.model(**EVERYTHING, augment__n_views=3).fit(X, y)
     whole = model.predict_proba(X)
     assert_array_equal(model.predict_proba(X), whole)
     torch.manual_seed(9)
@@ -194,7 +230,7 @@ def test_views_do_not_depend_on_other_rows_or_batches(case, make_images):
 
 def test_failed_rows_stay_failed_in_every_view(convnext, make_images):
     X, y = make_images(8)
-    model = convnext.model(**EVERYTHING, n_tta=2).fit(X, y)
+    model = convnext.model(**EVERYTHING, augment__n_views=2).fit(X, y)
     expected = model.predict_proba(X)
     X[2] = np.nan
     found = model.predict_proba(X)
@@ -205,36 +241,38 @@ def test_failed_rows_stay_failed_in_every_view(convnext, make_images):
 
 def test_medians_of_averaged_probabilities(convnext, make_images):
     X, y = make_images(12, n_classes=3)
-    model = convnext.model(**EVERYTHING, n_tta=3, loss="coral").fit(X, y)
+    model = convnext.model(**EVERYTHING, augment__n_views=3, loss="coral").fit(X, y)
     below = model.predict_proba(X).cumsum(axis=1)[:, :-1]
     assert_array_equal(model.predict(X), (below < 0.5).sum(axis=1))
 
 
 def test_views_need_an_augmentation(convnext, make_images):
     X, y = make_images(8)
-    with pytest.raises(ValueError, match="n_tta=3 averages over augmented views, and no augment"):
-        convnext.model(spec_augment=0, mixup=0.4, n_tta=3).fit(X, y)
-    model = convnext.model(spec_augment=0).fit(X, y)
-    with pytest.raises(ValueError, match="n_tta=2 averages"):
-        model.set_params(n_tta=2).predict(X)
+    with pytest.raises(ValueError, match="n_views=3 averages over augmented views, and no augment"):
+        convnext.model(augment__spec=0, augment__mixup=0.4, augment__n_views=3).fit(X, y)
+    model = convnext.model(augment__spec=0).fit(X, y)
+    with pytest.raises(ValueError, match="n_views=2 averages"):
+        model.set_params(augment__n_views=2).predict(X)
 
 
-@pytest.mark.parametrize("wrong", [0, -1, "a", 1.5, True, None])
+@pytest.mark.parametrize("wrong", [0, -1, "a", 1.5, None])
 def test_the_number_of_views_is_checked_at_prediction_too(convnext, make_images, wrong):
     X, y = make_images(6)
-    model = convnext.model(max_epochs=1).fit(X, y).set_params(n_tta=wrong)
-    with pytest.raises(ValueError, match=f"n_tta={wrong!r} must be an integer of 1 or more"):
+    model = convnext.model(max_epochs=1).fit(X, y).set_params(augment__n_views=wrong)
+    with pytest.raises(
+        ValueError, match=rf"The 'n_views' parameter of Augment must be .* Got {wrong!r}"
+    ):
         model.predict_proba(X)
 
 
 def test_no_view_is_the_image_itself(convnext, make_images):
     """Flips of small probability: nearly every view would be the image."""
     X, y = make_images(8)
-    model = plain(convnext, horizontal_flip=0.02).fit(X, y)
+    model = plain(convnext, augment__horizontal_flip=0.02).fit(X, y)
     single, flipped = model.predict_proba(X), model.predict_proba(X[:, :, :, ::-1])
     assert np.abs(single - flipped).max() > 1e-3
     expected = (single + 4 * flipped) / 5
-    assert_allclose(model.set_params(n_tta=5).predict_proba(X), expected, atol=1e-6)
+    assert_allclose(model.set_params(augment__n_views=5).predict_proba(X), expected, atol=1e-6)
 
 
 # ------------------------------------------------------------------------ masks of SpecAugment
@@ -242,7 +280,7 @@ def test_no_view_is_the_image_itself(convnext, make_images):
 
 def test_width_and_number_of_masks(convnext, make_images, batches):
     X, y = make_images(8)
-    options = {"spec_augment": 1.0, "spec_augment_width": 0.5, "spec_augment_masks": 1}
+    options = {"augment__spec": 1.0, "augment__spec_width": 0.5, "augment__spec_masks": 1}
     plain(convnext, **options).fit(X, y)
     ((seen, _),) = batches
     known = X.reshape(8, -1)
@@ -259,7 +297,7 @@ def test_width_and_number_of_masks(convnext, make_images, batches):
 
 
 def test_default_masks_are_those_of_the_module(convnext):
-    (masks,) = convnext.model()._augmentation().augmentations
+    (masks,) = convnext.model().augment.of_images().augmentations
     assert repr(masks) == repr(SpecAugment(probability=0.7))
 
 
@@ -276,7 +314,7 @@ def test_grid_search_over_losses_weights_and_augmentation(convnext, make_images)
     grid = {
         "net__loss": ["focal", "corn"],
         "net__class_weight": ["effective_number", None],
-        "net__rotation": [0.0, 10.0],
+        "net__augment__rotation": [0.0, 10.0],
     }
     search = GridSearchCV(pipeline, grid, cv=2, scoring="neg_log_loss", error_score="raise")
     results = search.fit(X, y).cv_results_

@@ -9,14 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from sklearn_dysarthria import BackboneClassifier, BackboneEmbeddings, HyperLinearClassifier
+from sklearn_dysarthria import (
+    Backbone,
+    BackboneClassifier,
+    BackboneEmbeddings,
+    EarlyStopping,
+    HyperLinearClassifier,
+)
 from sklearn_dysarthria.classifiers._net import TrainingNet
 from sklearn_dysarthria.nn._batch_norm import normalises_batches, without_batch_of_one
 
 
 def small(**changes):
-    options = {"backbone": "shufflenet_v2_x0_5", "weights": None, "max_epochs": 1}
-    return BackboneClassifier(**options | {"random_state": 0} | changes)
+    model = BackboneClassifier(
+        Backbone("shufflenet_v2_x0_5", weights=None), max_epochs=1, random_state=0
+    )
+    return model.set_params(**changes)
 
 
 @pytest.fixture
@@ -66,13 +74,13 @@ def test_rows_are_counted_as_trained_on(make_images, sizes):
     small(batch_size=7, oversample={1: 2}).fit(X, y)
     assert sizes == [8, 7]
     sizes.clear()
-    small(batch_size=7, early_stopping=True).fit(X, y, groups=np.arange(10))
+    small(batch_size=7, early_stopping=EarlyStopping()).fit(X, y, groups=np.arange(10))
     assert sizes == [8]
 
 
 def test_networks_without_it_keep_their_batches(make_images, sizes):
     X, y = make_images(9)
-    small(backbone="convnext_femto", batch_size=8).fit(X, y)
+    small(backbone__name="convnext_femto", batch_size=8).fit(X, y)
     assert sizes == [8, 1]
 
 
@@ -80,7 +88,7 @@ def test_batches_of_one_that_were_asked_for(make_images):
     X, y = make_images(4)
     with pytest.raises(ValueError, match=r"batch normalisation, .* raise batch_size=1\.$"):
         small(batch_size=1).fit(X, y)
-    small(backbone="convnext_femto", batch_size=1).fit(X, y)
+    small(backbone__name="convnext_femto", batch_size=1).fit(X, y)
 
 
 def test_who_has_it():
@@ -99,7 +107,7 @@ def test_devices_that_are_not_there(make_images, device):
         HyperLinearClassifier(device=device).fit(X.reshape(4, -1), y)
     with pytest.raises(ValueError, match=message):
         small(device=device).fit(X, y)
-    embeddings = BackboneEmbeddings("convnext_femto", weights=None, device=device)
+    embeddings = BackboneEmbeddings(Backbone("convnext_femto", weights=None), device=device)
     with pytest.raises(ValueError, match=message):
         embeddings.fit_transform(X)
 

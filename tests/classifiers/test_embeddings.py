@@ -12,12 +12,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from sklearn_dysarthria import BackboneEmbeddings
+from sklearn_dysarthria import Backbone, BackboneEmbeddings
 from sklearn_dysarthria.exceptions import WeightsError
 
 
 def femto(**changes):
-    return BackboneEmbeddings("convnext_femto", **{"weights": None, "random_state": 0} | changes)
+    """Embeddings of a small backbone; changes such as ``backbone__depth`` reach into it."""
+    backbone = Backbone("convnext_femto", weights=None)
+    return BackboneEmbeddings(backbone, random_state=0).set_params(**changes)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +37,7 @@ def test_equals_torchvision_with_the_same_weights(make_images, tmp_path, name, e
     torch.manual_seed(3)
     network = getattr(torchvision.models, name)().eval()
     torch.save(network.state_dict(), tmp_path / "weights.pth")
-    found = BackboneEmbeddings(name, weights=tmp_path / "weights.pth").fit_transform(X)
+    found = BackboneEmbeddings(Backbone(name, weights=tmp_path / "weights.pth")).fit_transform(X)
     with torch.no_grad():
         expected = embed(network, torch.from_numpy(X)).numpy()
     assert found.dtype == np.float32
@@ -45,20 +47,20 @@ def test_equals_torchvision_with_the_same_weights(make_images, tmp_path, name, e
     del state["features.0.0.weight" if name == "convnext_tiny" else "features.0.weight"]
     torch.save(state, tmp_path / "weights.pth")
     with pytest.raises(WeightsError, match="nothing was loaded: 1 missing"):
-        BackboneEmbeddings(name, weights=str(tmp_path / "weights.pth")).fit(X)
+        BackboneEmbeddings(Backbone(name, weights=str(tmp_path / "weights.pth"))).fit(X)
 
 
 def test_failed_rows_stay_in_place(make_images):
     X, _ = make_images(6)
     model = femto(batch_size=4).fit(X)
     whole = model.transform(X)
-    spoilt = X.copy()
-    spoilt[[0, 4]] = np.nan
-    found = model.transform(spoilt)
+    broken = X.copy()
+    broken[[0, 4]] = np.nan
+    found = model.transform(broken)
     assert found.shape == (6, 192)
     assert_array_equal(np.flatnonzero(np.isnan(found).all(axis=1)), [0, 4])
     assert_allclose(found[[1, 2, 3, 5]], whole[[1, 2, 3, 5]], atol=1e-5)
-    assert np.isnan(model.transform(spoilt[:1])).all()
+    assert np.isnan(model.transform(broken[:1])).all()
     X[1, 0, 0, 0] = np.nan
     with pytest.raises(ValueError, match=r"NaN or infinity inside rows \[1\]"):
         model.transform(X)
@@ -114,21 +116,21 @@ def test_errors(make_images):
     with pytest.raises(ValueError, match=r"\(3, 40, 40\).*fitted on \(3, 32, 32\)"):
         femto().fit(X).transform(np.zeros((2, 3, 40, 40), "f4"))
     with pytest.raises(ValueError, match="Unknown backbone 'resnet81'; did you mean 'resnet18'"):
-        BackboneEmbeddings("resnet81", weights=None).fit(X)
-    with pytest.raises(ValueError, match="'backbone' parameter"):
-        BackboneEmbeddings(3, weights=None).fit(X)
-    with pytest.raises(ValueError, match="'backbone_depth' parameter"):
-        femto(backbone_depth=0).fit(X)
-    with pytest.raises(ValueError, match="'backbone_width' parameter"):
-        femto(backbone_width=0).fit(X)
+        BackboneEmbeddings("resnet81").fit(X)
+    with pytest.raises(ValueError, match="backbone=3 must be a Backbone such as"):
+        BackboneEmbeddings(3).fit(X)
+    with pytest.raises(ValueError, match="backbone: The 'depth' parameter of Backbone"):
+        femto(backbone__depth=0).fit(X)
+    with pytest.raises(ValueError, match="backbone: The 'width' parameter of Backbone"):
+        femto(backbone__width=0).fit(X)
     with pytest.raises(ValueError, match="give weights=None or width=1"):
-        femto(backbone_width=0.5, weights="DEFAULT").fit(X)
+        femto(backbone__width=0.5, backbone__weights="DEFAULT").fit(X)
     with pytest.raises(ValueError, match="vit_b_16 takes square images"):
-        BackboneEmbeddings("vit_b_16", weights=None).fit(X[..., :24])
+        BackboneEmbeddings(Backbone("vit_b_16", weights=None)).fit(X[..., :24])
     with pytest.raises(ValueError, match="'weights' parameter"):
-        femto(weights=3).fit(X)
+        femto(backbone__weights=3).fit(X)
     with pytest.raises(ValueError, match="at least 63 × 63"):
-        BackboneEmbeddings("alexnet", weights=None).fit(X).transform(X)
+        BackboneEmbeddings(Backbone("alexnet", weights=None)).fit(X).transform(X)
 
 
 def test_verbose(make_images, capsys):
@@ -143,14 +145,14 @@ def test_verbose(make_images, capsys):
     ("name", "parameters", "n_features"),
     [
         ("squeezenet1_1", {}, 512),
-        ("convnext_femto", {"backbone_depth": 3}, 48),
-        ("convnext_femto", {"backbone_depth": 4, "backbone_width": 0.25}, 24),
-        ("convnext_tiny", {"backbone_width": 0.1}, 80),
+        ("convnext_femto", {"depth": 3}, 48),
+        ("convnext_femto", {"depth": 4, "width": 0.25}, 24),
+        ("convnext_tiny", {"width": 0.1}, 80),
     ],
 )
 def test_backbones(make_images, name, parameters, n_features):
     X, _ = make_images(2)
-    model = BackboneEmbeddings(name, weights=None, random_state=0, **parameters)
+    model = BackboneEmbeddings(Backbone(name, weights=None, **parameters), random_state=0)
     found = clone(model).fit_transform(X)
     assert found.shape == (2, n_features)
     assert len(model.fit(X).get_feature_names_out()) == n_features
@@ -162,7 +164,8 @@ def test_timm(make_images, tmp_path):
     X, _ = make_images(2)
     network = timm.create_model("test_vit", img_size=32).eval()
     torch.save(network.state_dict(), tmp_path / "vit.pth")
-    found = BackboneEmbeddings("timm/test_vit", weights=tmp_path / "vit.pth").fit_transform(X)
+    backbone = Backbone("timm/test_vit", weights=tmp_path / "vit.pth")
+    found = BackboneEmbeddings(backbone).fit_transform(X)
     with torch.no_grad():
         inner = network.forward_features(torch.from_numpy(X))
         expected = network.forward_head(inner, pre_logits=True).numpy()

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from sklearn_dysarthria import SkipFailedRows
-from sklearn_dysarthria.classifiers._failed_rows import failed_rows
+from sklearn_dysarthria._utils.failed_rows import failed_rows
 from sklearn_dysarthria.exceptions import RecordingWarning
 
 NAN = np.nan

@@ -1,3 +1,5 @@
+"""A backbone that is frozen whole runs once per image, and a fit is the same as epoch by epoch."""
+
 from __future__ import annotations
 
 import pickle
@@ -6,102 +8,86 @@ import numpy as np
 import pytest
 import torch
 from joblib import Memory, Parallel, delayed
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from skorch.callbacks import Callback, Unfreezer
 
-from sklearn_dysarthria import BackboneClassifier, BackboneEmbeddings
-from sklearn_dysarthria._utils.store import RecordingCache
-from sklearn_dysarthria.classifiers import _frozen, _frozen_rows
-from sklearn_dysarthria.classifiers._frozen import FrozenPart
-from sklearn_dysarthria.classifiers._images import ImageClassifier
+from sklearn_dysarthria import BackboneClassifier, BackboneEmbeddings, RecordingCache
 from sklearn_dysarthria.nn import Backbone, build_backbone
+
+UNCHANGED = {"spec_augment": 0.0}
+FREEZES = UNCHANGED | {"freeze": "all"}
+
+
+class Batches(list):
+    """Sizes of the batches that backbones of this process are given, while it is used."""
+
+    def __enter__(self):
+        def note(module, arguments):
+            if isinstance(module, Backbone):
+                self.append(len(arguments[0]))
+
+        self._hook = torch.nn.modules.module.register_module_forward_pre_hook(note)
+        return self
+
+    def __exit__(self, *error):
+        self._hook.remove()
 
 
 @pytest.fixture
-def counted(monkeypatch):
-    """Count images that go through frozen stages alone, and through whole networks."""
-    counts = {"frozen": 0, "whole": 0}
-    apply, embed = FrozenPart._apply, Backbone._checked_images
-
-    def counting_apply(self, images):
-        counts["frozen"] += len(images)
-        whole = counts["whole"]
-        output = apply(self, images)
-        counts["whole"] = whole  # networks kept whole embed there
-        return output
-
-    def counting_check(self, images):
-        counts["whole"] += len(images)
-        return embed(self, images)
-
-    monkeypatch.setattr(FrozenPart, "_apply", counting_apply)
-    monkeypatch.setattr(Backbone, "_checked_images", counting_check)
-    return counts
+def batches():
+    with Batches() as sizes:
+        yield sizes
 
 
-def slowly(monkeypatch):
-    monkeypatch.setattr(ImageClassifier, "_skips_frozen", False)
+class WholeInEveryEpoch(Callback):
+    """Train as if nothing were known of frozen backbones."""
+
+    def on_train_begin(self, net, **kwargs):
+        net.skip_frozen = None
 
 
 def without_seconds(history):
     return history.drop(columns="seconds").to_numpy(dtype=float)
 
 
-FREEZES = {"spec_augment": 0.0, "freeze": "all"}
-
-
 @pytest.mark.parametrize(
     "changes",
     [
         {},
-        {"freeze": 3},
         {"class_weight": "balanced", "oversample": {1: 3}, "loss": "focal"},
         {"loss": "coral", "optimizer": "sgd", "lr_schedule": "cosine"},
-        {"loss": "cumulative_link", "freeze": 4},
         {"early_stopping": True, "patience": 2, "max_epochs": 8, "lr": 0.03},
     ],
     ids=lambda changes: "-".join(changes) or "plain",
 )
-def test_same_result_as_epoch_by_epoch(case, changes, make_images, monkeypatch):
+def test_same_result_as_epoch_by_epoch(case, changes, make_images, batches):
     X, y = make_images(n=21, n_classes=3)
     X = case.wrap(X)
     groups = np.arange(len(y))
-    model = case.model(**FREEZES | {"max_epochs": 4} | changes)
-    fast = pickle.loads(pickle.dumps(model)).fit(X, y, groups=groups)
-    slowly(monkeypatch)
-    slow = model.fit(X, y, groups=groups)
-    np.testing.assert_allclose(fast.predict_proba(X), slow.predict_proba(X), rtol=0, atol=1e-5)
-    np.testing.assert_allclose(
-        without_seconds(fast.history_), without_seconds(slow.history_), atol=1e-4
-    )
+    options = FREEZES | {"max_epochs": 4} | changes
+    fast = case.model(**options).fit(X, y, groups=groups)
+    assert sum(batches) == 21  # inner validation rows among them
+    slow = case.model(**options, callbacks=[WholeInEveryEpoch()]).fit(X, y, groups=groups)
+    assert sum(batches) >= 21 + 3 * 21
+    assert_allclose(fast.predict_proba(X), slow.predict_proba(X), rtol=0, atol=1e-5)
+    assert_allclose(without_seconds(fast.history_), without_seconds(slow.history_), atol=1e-4)
     assert np.ptp(fast.predict_proba(X), axis=0).max() > 1e-3  # which says something
 
 
-def test_dropout_and_stochastic_depth_behind_frozen_stages_draw_the_same(make_images, monkeypatch):
-    X, y = make_images(n=18)
-    options = {"weights": None, "dropout": 0.5, "stochastic_depth": 0.5, "freeze": 3}
-    model = BackboneClassifier("convnext_tiny", **options, max_epochs=2, random_state=0, width=0.1)
-    fast = pickle.loads(pickle.dumps(model)).fit(X, y).predict_proba(X)
-    slowly(monkeypatch)
-    np.testing.assert_allclose(fast, model.fit(X, y).predict_proba(X), rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["resnet18", "densenet121"])
-def test_backbones_with_batch_normalisation(name, make_images, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("resnet18", {}),  # batch normalisation
+        ("convnext_tiny", {"width": 0.1, "dropout": 0.5, "stochastic_depth": 0.5}),
+    ],
+)
+def test_what_draws_or_normalises_in_training(name, options, make_images):
     X, y = make_images(n=17)
-    options = {"weights": None, "freeze": "all", "max_epochs": 2, "batch_size": 8}
-    model = BackboneClassifier(name, **options, random_state=0)
-    fast = pickle.loads(pickle.dumps(model)).fit(X, y).predict_proba(X)
-    slowly(monkeypatch)
-    np.testing.assert_allclose(fast, model.fit(X, y).predict_proba(X), rtol=0, atol=1e-5)
-
-
-def test_each_row_passes_the_frozen_stages_once(convnext, make_images, counted):
-    X, y = make_images(n=20)
-    groups = np.arange(20)
-    options = {"oversample": {0: 4}, "early_stopping": True, "max_epochs": 5, "patience": 5}
-    convnext.model(**FREEZES, **options).fit(X, y, groups=groups)
-    assert counted == {"frozen": 20, "whole": 0}  # inner validation rows among them
+    options = {"weights": None, "freeze": "all", "max_epochs": 2, "batch_size": 8} | options
+    fast = BackboneClassifier(name, **options, random_state=0).fit(X, y)
+    slow = BackboneClassifier(name, **options, random_state=0, callbacks=[WholeInEveryEpoch()])
+    assert_allclose(fast.predict_proba(X), slow.fit(X, y).predict_proba(X), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -113,73 +99,48 @@ def test_each_row_passes_the_frozen_stages_once(convnext, make_images, counted):
         {"cutmix": 0.2},
         {"freeze": None},
         {"freeze": 0},
+        {"freeze": 4},
     ],
     ids=str,
 )
-def test_every_epoch_sees_images_that_change(convnext, changes, make_images, counted):
+def test_every_epoch_sees_images_that_change_or_stages_that_learn(
+    convnext, changes, make_images, batches
+):
     X, y = make_images(n=8)
     convnext.model(**FREEZES | changes | {"max_epochs": 3}).fit(X, y)
-    assert counted == {"frozen": 0, "whole": 3 * 8}
+    assert sum(batches) == 3 * 8
 
 
-def test_views_at_prediction_are_of_images(convnext, make_images, counted, tmp_path):
+def test_the_number_of_all_stages_is_all(convnext, make_images, batches):
+    X, y = make_images(n=8)
+    convnext.model(**FREEZES | {"freeze": 5, "max_epochs": 3}).fit(X, y)
+    assert sum(batches) == 8
+
+
+def test_views_at_prediction_are_of_images(convnext, make_images, batches, tmp_path):
     X, y = make_images(n=8)
     options = {"spec_augment": 0.5, "n_tta": 3, "freeze": "all", "cache": tmp_path}
     convnext.model(**options).fit(X, y).predict_proba(X)
-    assert counted == {"frozen": 0, "whole": (2 + 3) * 8}
+    assert sum(batches) == (2 + 3) * 8
 
 
-def test_networks_that_cannot_be_cut_run_whole(make_images, counted):
-    X, y = make_images(n=8)
-    BackboneClassifier("resnet18", weights=None, freeze=2, max_epochs=2).fit(X, y)
-    assert counted == {"frozen": 0, "whole": 2 * 8}
-
-
-def test_output_much_larger_than_the_images_is_not_kept(convnext, make_images, counted):
-    X, y = make_images(n=8)
-    # The stem halves each side twice, and three channels become 24 * 9: 4.5 times the numbers.
-    options = FREEZES | {"freeze": 1, "width": 9.0}
-    convnext.model(**options, max_epochs=2).fit(X, y)
-    assert counted["frozen"] == 0
-    assert counted["whole"] >= 2 * 8
-    convnext.model(**options | {"width": 8.0}, max_epochs=2).fit(X, y)
-    assert counted["frozen"] == 8
-    assert _frozen_rows.LARGEST_RATIO == 4  # as documented
-
-
-def test_large_output_goes_to_a_file(convnext, make_images, monkeypatch):
-    X, y = make_images(n=8)
-    in_memory = convnext.model(**FREEZES).fit(X, y).predict_proba(X)
-    kept = []
-    finish = FrozenPart.__call__
-
-    def call(self, *args):
-        kept.append(finish(self, *args))
-        return kept[-1]
-
-    monkeypatch.setattr(FrozenPart, "__call__", call)
-    monkeypatch.setattr(_frozen, "LARGEST_IN_MEMORY", 8 * 192 * 4 - 1)
-    np.testing.assert_array_equal(convnext.model(**FREEZES).fit(X, y).predict_proba(X), in_memory)
-    assert isinstance(kept[0], np.memmap)
-
-
-def test_failed_rows_are_left_out(convnext, make_images, counted):
+def test_failed_rows_are_left_out(convnext, make_images, batches):
     X, y = make_images(n=9)
     X[4] = np.nan
     with pytest.warns(UserWarning, match="4"):
         model = convnext.model(**FREEZES).fit(X, y)
-    assert counted["frozen"] == 8
+    assert sum(batches) == 8
     assert np.isnan(model.predict_proba(X)[4]).all()
 
 
-def test_prediction_is_the_whole_network_s(case, make_images, counted):
+def test_prediction_is_the_whole_network_s(case, make_images, batches):
     X, y = make_images(n=8)
     X = case.wrap(X)
     model = case.model(**FREEZES).fit(X, y)
-    counted["frozen"] = 0
+    batches.clear()
     probabilities = pickle.loads(pickle.dumps(model)).predict_proba(X)
-    assert counted == {"frozen": 0, "whole": 8}
-    np.testing.assert_array_equal(probabilities, model.predict_proba(X))
+    assert sum(batches) == 8
+    assert_array_equal(probabilities, model.predict_proba(X))
 
 
 def test_net_holds_neither_rows_nor_cache(convnext, make_images, tmp_path):
@@ -188,63 +149,6 @@ def test_net_holds_neither_rows_nor_cache(convnext, make_images, tmp_path):
     assert net.skip_frozen is None
     weights = sum(tensor.nbytes for tensor in net.module_.state_dict().values())
     assert len(pickle.dumps(net)) < 1.2 * weights + 50_000
-
-
-class AsksAboutItsOwn(Callback):
-    def on_epoch_end(self, net, **kwargs):
-        generator = torch.get_rng_state()
-        images = np.ones((3, 3, 32, 32), dtype=np.float32)
-        self.answers_ = net.predict_proba(images)
-        # What the net was given to train on can be asked about as well.
-        self.valid_ = net.predict_proba(kwargs["dataset_train"])
-        assert torch.equal(generator, torch.get_rng_state())
-
-
-def test_callbacks_may_ask_the_net_about_images(convnext, make_images, monkeypatch):
-    X, y = make_images(n=10)
-    plain = convnext.model(**FREEZES).fit(X, y).predict_proba(X)
-    fast = convnext.model(**FREEZES, callbacks=[AsksAboutItsOwn()]).fit(X, y)
-    np.testing.assert_array_equal(fast.predict_proba(X), plain)
-    slowly(monkeypatch)
-    slow = convnext.model(**FREEZES, callbacks=[AsksAboutItsOwn()]).fit(X, y)
-    (ours,), (theirs,) = (
-        [cb for _, cb in model.net_.callbacks_ if isinstance(cb, AsksAboutItsOwn)]
-        for model in (fast, slow)
-    )
-    np.testing.assert_allclose(ours.answers_, theirs.answers_, atol=1e-6)
-    np.testing.assert_allclose(ours.valid_, theirs.valid_, atol=1e-6)
-
-
-@pytest.mark.parametrize("early_stopping", [False, True])
-def test_stages_that_a_callback_unfreezes_learn(convnext, early_stopping, make_images, monkeypatch):
-    X, y = make_images(n=12)
-    options = FREEZES | {"max_epochs": 4, "early_stopping": early_stopping, "lr": 0.01}
-    unfreeze = Unfreezer("backbone.stages.4.*", at=3)
-
-    def fit():
-        model = convnext.model(**options, callbacks=[unfreeze])
-        return model.fit(X, y, groups=np.arange(12))
-
-    fast = fit()
-    frozen = convnext.model(**options).fit(X, y, groups=np.arange(12))
-    slowly(monkeypatch)
-    slow = fit()
-    np.testing.assert_allclose(fast.predict_proba(X), slow.predict_proba(X), atol=1e-5)
-    assert not np.allclose(fast.predict_proba(X), frozen.predict_proba(X), atol=1e-3)
-
-
-class Interrupts:
-    def __call__(self, *args):
-        raise KeyboardInterrupt
-
-
-def test_an_interrupt_while_the_frozen_stages_run_is_one(convnext, make_images, monkeypatch):
-    X, y = make_images(n=8)
-    monkeypatch.setattr(FrozenPart, "_apply", Interrupts())
-    model = convnext.model(**FREEZES)
-    with pytest.raises(KeyboardInterrupt):
-        model.fit(X, y)
-    assert not hasattr(model, "net_")
 
 
 def test_early_stopping_brings_the_best_weights_back(convnext, make_images):
@@ -260,12 +164,111 @@ def test_early_stopping_brings_the_best_weights_back(convnext, make_images):
     assert -np.log(p).mean() == pytest.approx(losses.min(), abs=1e-5)
 
 
+def test_an_interrupt_while_the_features_are_computed_is_one(convnext, make_images):
+    def interrupt(module, arguments):
+        if isinstance(module, Backbone):
+            raise KeyboardInterrupt
+
+    X, y = make_images(n=8)
+    model = convnext.model(**FREEZES)
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(X, y)
+    finally:
+        hook.remove()
+    assert not hasattr(model, "net_")
+
+
+# -------------------------------------------------------------------------------------- callbacks
+
+
+class AsksAboutItsOwn(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        generator = torch.get_rng_state()
+        images = np.ones((3, 3, 32, 32), dtype=np.float32)
+        self.answers_ = net.predict_proba(images)
+        # What the net was given to train on can be asked about as well.
+        self.valid_ = net.predict_proba(kwargs["dataset_train"])
+        assert torch.equal(generator, torch.get_rng_state())
+
+
+def test_callbacks_may_ask_the_net_about_images(convnext, make_images):
+    X, y = make_images(n=10)
+    plain = convnext.model(**FREEZES).fit(X, y).predict_proba(X)
+    fast = convnext.model(**FREEZES, callbacks=[AsksAboutItsOwn()]).fit(X, y)
+    assert_array_equal(fast.predict_proba(X), plain)
+    slowly = [WholeInEveryEpoch(), AsksAboutItsOwn()]
+    slow = convnext.model(**FREEZES, callbacks=slowly).fit(X, y)
+    (ours,), (theirs,) = (
+        [cb for _, cb in model.net_.callbacks_ if isinstance(cb, AsksAboutItsOwn)]
+        for model in (fast, slow)
+    )
+    assert_allclose(ours.answers_, theirs.answers_, atol=1e-6)
+    assert_allclose(ours.valid_, theirs.valid_, atol=1e-6)
+
+
+def freeze_less(backbone):
+    backbone.freeze(3)
+
+
+def let_one_weight_learn(backbone):
+    next(backbone.parameters()).requires_grad_(True)
+
+
+def scale(backbone):
+    with torch.no_grad():
+        next(backbone.parameters()).mul_(1.001)
+
+
+class Changes(Callback):
+    """Do something to the backbone at some event of a training."""
+
+    def __init__(self, change, event):
+        self.change = change
+        self.event = event
+
+    def initialize(self):
+        setattr(self, self.event, lambda net, **kwargs: self.change(net.module_.backbone))
+        return self
+
+
+@pytest.mark.parametrize("event", ["on_epoch_begin", "on_batch_begin", "on_train_end"])
+@pytest.mark.parametrize("change", [freeze_less, let_one_weight_learn, scale])
+def test_a_callback_that_changes_the_frozen_backbone_is_an_error(
+    convnext, change, event, make_images
+):
+    X, y = make_images(n=8)
+    done = "changed" if change is scale else "let"
+    model = convnext.model(**FREEZES, callbacks=[Changes(change, event)])
+    with pytest.raises(ValueError, match=f"A callback {done} weights of the .* Set freeze=None"):
+        model.fit(X, y)
+    assert not hasattr(model, "net_")
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_stages_that_a_callback_unfreezes_learn(convnext, early_stopping, make_images):
+    X, y = make_images(n=12)
+    options = {"max_epochs": 4, "early_stopping": early_stopping, "lr": 0.01}
+    unfreeze = Unfreezer("backbone.network.features.0.*", at=3)
+
+    def fit(**changes):
+        model = convnext.model(**UNCHANGED, **options, **changes)
+        return model.fit(X, y, groups=np.arange(12)).net_.module_.backbone.stages[0]
+
+    frozen = fit(freeze=4)[0].weight
+    assert_array_equal(frozen, fit(freeze="all")[0].weight)
+    assert not torch.equal(frozen, fit(freeze=4, callbacks=[unfreeze])[0].weight)
+    with pytest.raises(ValueError, match="let weights of the frozen backbone learn"):
+        fit(freeze="all", callbacks=[unfreeze])
+
+
 # -------------------------------------------------------------------------------------- the cache
 
 
 @pytest.mark.parametrize("kind", ["path", "memory", "bounded"])
 def test_a_grid_over_the_head_computes_each_image_once(
-    noise_case, kind, make_images, counted, tmp_path
+    noise_case, kind, make_images, batches, tmp_path
 ):
     X, y = make_images(n=15)
     caches = {
@@ -274,35 +277,29 @@ def test_a_grid_over_the_head_computes_each_image_once(
         "bounded": RecordingCache(tmp_path, max_bytes=10**8),
     }
     model = noise_case.model(**FREEZES, cache=caches[kind])
-    grid = {"lr": [1e-4, 1e-3], "hidden_dim": [8, 16], "head": ["hyper", "dense"]}
+    grid = {"lr": [1e-4, 1e-3], "head": ["hyper", "dense"]}
     GridSearchCV(model, grid, cv=StratifiedKFold(3)).fit(X, y)
-    assert counted["whole"] == 0
     # Heads are drawn after the backbone, whose random weights are therefore the same in all fits.
-    assert counted["frozen"] == 15
+    assert sum(batches) == 15
 
 
-def count_in_this_process(images, labels, cache):
-    """Fit in a worker process, and return how many images passed the frozen stages there."""
-    images_passed = []
-    apply = FrozenPart._apply
-    FrozenPart._apply = lambda self, batch: images_passed.append(len(batch)) or apply(self, batch)
-    try:
-        options = {"weights": None, "freeze": "all", "max_epochs": 1, "random_state": 0}
+def fit_in_a_process(images, labels, cache):
+    """Fit in a worker process; return how many images passed the backbone in it and answers."""
+    options = {"weights": None, "freeze": "all", "max_epochs": 1, "random_state": 0}
+    with Batches() as sizes:
         model = BackboneClassifier("convnext_femto", **options, cache=cache).fit(images, labels)
-        return sum(images_passed), model.predict_proba(images)
-    finally:
-        FrozenPart._apply = apply
+    return sum(sizes), model.predict_proba(images)
 
 
 def test_processes_share_the_cache(make_images, tmp_path):
     X, y = make_images(n=40)
     halves = [slice(0, 30), slice(10, 40), slice(0, 40)]
     counts = Parallel(n_jobs=2)(
-        delayed(count_in_this_process)(X[half], y[half], tmp_path) for half in halves
+        delayed(fit_in_a_process)(X[half], y[half], tmp_path) for half in halves
     )
     assert sum(count for count, _ in counts) == 40
-    expected = count_in_this_process(X, y, None)[1]
-    np.testing.assert_allclose(counts[2][1], expected, atol=1e-6)
+    expected = fit_in_a_process(X, y, None)[1]
+    assert_allclose(counts[2][1], expected, atol=1e-6)
 
 
 def test_the_cache_changes_results_by_rounding_only(case, make_images, tmp_path):
@@ -314,54 +311,52 @@ def test_the_cache_changes_results_by_rounding_only(case, make_images, tmp_path)
     for row in (0, 20):
         case.model(**options, cache=tmp_path).fit(X[[1, 2, row]], [0, 1, 0])
     cached = case.model(**options, cache=tmp_path).fit(X, y)
-    np.testing.assert_allclose(cached.predict_proba(X), plain.predict_proba(X), rtol=0, atol=1e-5)
+    assert_allclose(cached.predict_proba(X), plain.predict_proba(X), rtol=0, atol=1e-5)
     # With everything there, or with nothing of it, the same numbers in the same order.
     first = case.model(**options, cache=tmp_path / "new").fit(X, y).predict_proba(X)
     again = case.model(**options, cache=tmp_path / "new").fit(X, y).predict_proba(X)
-    np.testing.assert_array_equal(again, first)
+    assert_array_equal(again, first)
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"random_state": 1}, {"freeze": 4}, {"width": 2.0}, {"depth": 4}],
+    [{"random_state": 1}, {"width": 2.0}, {"depth": 4}, {"mixed_precision": True}],
     ids=str,
 )
-def test_other_frozen_parts_do_not_share_entries(convnext, changes, make_images, counted, tmp_path):
+def test_other_backbones_do_not_share_entries(convnext, changes, make_images, batches, tmp_path):
     X, y = make_images(n=8)
     convnext.model(**FREEZES, cache=tmp_path).fit(X, y)
-    counted["frozen"] = 0
     convnext.model(**FREEZES | {"cache": tmp_path} | changes).fit(X, y)
-    assert counted["frozen"] == 8
+    assert sum(batches) == 16
 
 
-def test_an_image_that_occurs_twice_is_computed_once(convnext, make_images, counted, tmp_path):
+def test_an_image_that_occurs_twice_is_computed_once(convnext, make_images, batches, tmp_path):
     X, y = make_images(n=8)
     twice = np.concatenate([X, X]), np.concatenate([y, y])
     convnext.model(**FREEZES, cache=tmp_path).fit(*twice)
-    assert counted["frozen"] == 8
+    assert sum(batches) == 8
 
 
-def test_a_changed_pixel_is_another_image(convnext, make_images, counted, tmp_path):
+def test_a_changed_pixel_is_another_image(convnext, make_images, batches, tmp_path):
     X, y = make_images(n=8)
     convnext.model(**FREEZES, cache=tmp_path).fit(X, y)
-    counted["frozen"] = 0
     X[3, 0, 0, 0] += 1e-3
     convnext.model(**FREEZES, cache=tmp_path).fit(X, y)
-    assert counted["frozen"] == 1
+    assert batches == [8, 1]
 
 
-def test_damaged_entries_are_computed_again(convnext, make_images, counted, tmp_path):
+def test_damaged_entries_are_computed_again(convnext, make_images, batches, tmp_path):
     X, y = make_images(n=8)
     expected = convnext.model(**FREEZES, cache=tmp_path).fit(X, y).predict_proba(X)
-    entries = [path for path in tmp_path.rglob("*") if path.is_file() and len(path.name) == 62]
+    entries = [path for path in tmp_path.rglob("*") if path.is_file()]
+    entries = [path for path in entries if path.stat().st_size >= 192 * 4]  # as many features
     assert len(entries) == 8
     content = bytearray(entries[0].read_bytes())
     content[-1] ^= 1
     entries[0].write_bytes(content)
-    counted["frozen"] = 0
     again = convnext.model(**FREEZES, cache=tmp_path).fit(X, y).predict_proba(X)
-    assert counted["frozen"] == 1
-    np.testing.assert_allclose(again, expected, rtol=0, atol=1e-5)
+    assert batches == [8, 1]
+    assert_allclose(again, expected, rtol=0, atol=1e-5)
 
 
 def test_weights_changed_after_the_fit_count(convnext, make_images, tmp_path):
@@ -374,10 +369,36 @@ def test_weights_changed_after_the_fit_count(convnext, make_images, tmp_path):
     changed = model.predict_proba(X)
     assert not np.allclose(before, changed, atol=1e-4)
     model.cache = None
-    np.testing.assert_allclose(model.predict_proba(X), changed, atol=1e-6)
+    assert_allclose(model.predict_proba(X), changed, atol=1e-6)
 
 
-def test_embeddings_and_classifier_share_the_cache(make_images, counted, tmp_path):
+def test_a_new_image_costs_one_image(convnext, make_images, batches, tmp_path):
+    X, y = make_images(n=40)
+    model = convnext.model(**FREEZES, cache=tmp_path).fit(X, y)
+    assert sum(batches) == 40
+    batches.clear()
+    new = X[:3] + 1
+    answers = model.predict_proba(np.concatenate([X[:5], new[:1]]))
+    assert batches == [1]
+    model.predict_proba(new)
+    assert batches == [1, 2]
+    model.cache = None
+    assert_allclose(model.predict_proba(new[:1]), answers[5:], atol=1e-5)
+
+
+def test_embeddings_of_few_images_cost_few(make_images, batches, tmp_path):
+    X = make_images(n=20)[0]
+    embeddings = BackboneEmbeddings("convnext_femto", weights=None, cache=tmp_path, batch_size=8)
+    whole = embeddings.fit_transform(X)
+    assert batches == [8, 8, 4]
+    embeddings.transform(X[:1] + 0.5)
+    assert batches[3:] == [1]
+    embeddings.cache = None
+    alone = np.concatenate([embeddings.transform(X[[row]]) for row in range(20)])
+    assert_allclose(alone, whole, atol=1e-6 * np.abs(whole).max(), rtol=1e-5)
+
+
+def test_embeddings_and_classifier_share_the_cache(make_images, batches, tmp_path):
     X, y = make_images(n=10)
     torch.manual_seed(0)
     weights = tmp_path / "femto.pth"
@@ -385,16 +406,33 @@ def test_embeddings_and_classifier_share_the_cache(make_images, counted, tmp_pat
     options = {"weights": weights, "cache": tmp_path / "cache"}
     embeddings = BackboneEmbeddings("convnext_femto", **options)
     first = embeddings.fit_transform(X)
-    np.testing.assert_array_equal(embeddings.fit(X).transform(X), first)
-    assert counted["frozen"] == 10
-    plain = BackboneEmbeddings("convnext_femto", weights=weights).fit_transform(X)
-    np.testing.assert_allclose(first, plain, atol=1e-6)
-    counted["frozen"] = 0
+    assert_array_equal(embeddings.fit(X).transform(X), first)
     BackboneClassifier("convnext_femto", **options, freeze="all", max_epochs=1).fit(X, y)
-    assert counted == {"frozen": 0, "whole": 0}
+    assert sum(batches) == 10
+    plain = BackboneEmbeddings("convnext_femto", weights=weights).fit_transform(X)
+    assert_allclose(first, plain, atol=1e-6)
 
 
-def test_cache_refuses_what_is_no_folder(convnext, make_images):
+@pytest.mark.parametrize("name", ["resnet18", "swin_t"])
+def test_the_same_weights_are_found_again(name, make_images, batches, tmp_path):
+    X = make_images(n=3)[0]
+    embeddings = BackboneEmbeddings(name, weights=None, cache=tmp_path, random_state=0)
+    first = embeddings.fit_transform(X)
+    assert_array_equal(embeddings.fit_transform(X), first)
+    assert batches == [3]
+    embeddings.set_params(random_state=1).fit_transform(X)
+    assert batches == [3, 3]
+
+
+def test_settings_without_weights_count(tmp_path):
+    X = np.random.default_rng(0).normal(size=(3, 3, 32, 32)).astype(np.float32)
+    embeddings = BackboneEmbeddings("googlenet", weights=None, cache=tmp_path, random_state=0)
+    first = embeddings.fit_transform(X)
+    embeddings.backbone_.network.transform_input = True
+    assert (embeddings.transform(X) != first).any()
+
+
+def test_what_is_no_folder_is_no_cache(convnext, make_images):
     X, y = make_images(n=8)
     with pytest.raises(TypeError, match="cache is 3"):
         convnext.model(**FREEZES, cache=3).fit(X, y)

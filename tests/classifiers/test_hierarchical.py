@@ -18,8 +18,11 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_dysarthria import (
+    Backbone,
     ConvNeXtSeverityClassifier,
+    EarlyStopping,
     HierarchicalClassifier,
+    HyperHead,
     HyperLinearClassifier,
     PatientVotingClassifier,
     SeedEnsembleClassifier,
@@ -27,10 +30,10 @@ from sklearn_dysarthria import (
     StratifiedPatientKFold,
     patient_scorer,
 )
-from sklearn_dysarthria._utils.routing import groups_for_fit, reachable
-from sklearn_dysarthria.classifiers import _base
+from sklearn_dysarthria._utils.routing import groups_for_fit, parts_given_groups
 
-TINY = {"max_epochs": 1, "context_dim": 2, "hidden_dim": 2, "n_contexts": 1, "random_state": 0}
+HEAD = HyperHead(context_dim=2, hidden_dim=2, n_contexts=1)
+TINY = {"max_epochs": 1, "head": HEAD, "random_state": 0}
 
 
 @pytest.fixture(params=[False, True], ids=["routing off", "routing on"])
@@ -224,7 +227,6 @@ def test_networks_decide_as_the_two_alone(graded, loss, threshold):
     found = model.detector_.predict_proba(X)[:, 1] >= threshold
     expected = np.where(found, model.grader_.predict(X), 5)
     assert_array_equal(model.predict(X), expected)
-    assert_array_equal(model._from_probabilities(model.predict_proba(X)), expected)
     assert len(np.unique(expected)) > 2
 
 
@@ -255,7 +257,9 @@ def test_both_ways_of_deciding_agree_at_the_threshold(graded, threshold, below):
     ).fit(X, y)
     predicted = model.predict(X)
     assert (predicted == 5).all() == (below == 1e-3)
-    assert_array_equal(model._from_probabilities(model.predict_proba(X)), predicted)
+    # An ensemble of one decides from the probabilities alone.
+    ensemble = SeedEnsembleClassifier(model, 1, random_state=0).fit(X, y)
+    assert_array_equal(ensemble.predict(X), ensemble.estimators_[0].predict(X))
 
 
 def test_scikit_learn_contract(graded):
@@ -281,19 +285,19 @@ class TestPatients:
     @pytest.fixture
     def made(self, monkeypatch):
         seen = []
-        genuine = _base.hold_out_patients
+        genuine = EarlyStopping.hold_out
 
-        def spy(labels, patients, *args):
-            train, valid = genuine(labels, patients, *args)
+        def spy(self, labels, patients, seed):
+            train, valid = genuine(self, labels, patients, seed)
             seen.append((set(patients[train]), set(patients[valid])))
             return train, valid
 
-        monkeypatch.setattr(_base, "hold_out_patients", spy)
+        monkeypatch.setattr(EarlyStopping, "hold_out", spy)
         return seen
 
     def test_groups_reach_both_parts(self, graded, made, routing):
         X, y, patients = graded()
-        net = HyperLinearClassifier(early_stopping=True, **TINY)
+        net = HyperLinearClassifier(early_stopping=EarlyStopping(), **TINY)
         model = make_pipeline(StandardScaler(), HierarchicalClassifier(net, healthy=5))
         model.fit(X, y, **groups_for_fit(model, patients))
         detecting, grading = made
@@ -306,7 +310,7 @@ class TestPatients:
         X, y, patients = graded()
         table = pd.DataFrame(X, columns=["a", "b", "c"])
         table = table.assign(patient=patients, audio="never read.wav")
-        net = HyperLinearClassifier(early_stopping=True, **TINY)
+        net = HyperLinearClassifier(early_stopping=EarlyStopping(), **TINY)
         search = GridSearchCV(LogisticRegression(), {"C": [0.1, 1]}, cv=2, error_score="raise")
         model = HierarchicalClassifier(search, net, healthy=5)
         columns = FunctionTransformer(np.asarray, kw_args={"dtype": float})
@@ -319,11 +323,11 @@ class TestPatients:
         assert train | valid == set(patients[y != 5])
         assert search.cv == 2
 
-    def test_what_is_reachable(self):
+    def test_the_parts_that_get_patients(self):
         search = GridSearchCV(SVC(), {})
         inner = HierarchicalClassifier(search, SkipFailedRows(SVC()), healthy=5)
         whole = make_pipeline(StandardScaler(), SeedEnsembleClassifier(inner))
-        assert [path for path, _ in reachable(whole)] == [
+        assert [path for path, _ in parts_given_groups(whole)] == [
             "",
             "seedensembleclassifier",
             "seedensembleclassifier__estimator",
@@ -354,7 +358,10 @@ class TestPatients:
 def test_on_images(make_images):
     X, y = make_images(18, n_classes=3, labels=["HC", "mild", "severe"])
     net = ConvNeXtSeverityClassifier(
-        variant="femto", weights=None, max_epochs=1, batch_size=9, random_state=0
+        backbone=Backbone("convnext_femto", weights=None),
+        max_epochs=1,
+        batch_size=9,
+        random_state=0,
     )
     model = Pipeline([("half", FunctionTransformer(np.asarray)), ("classify", net)])
     model.steps[-1] = ("classify", HierarchicalClassifier(net, healthy="HC"))

@@ -9,13 +9,15 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.datasets import make_blobs
 
-from sklearn_dysarthria import HyperAlexNetClassifier, HyperLinearClassifier
+from sklearn_dysarthria import Backbone, HyperAlexNetClassifier, HyperHead, HyperLinearClassifier
 
 
 @pytest.fixture(scope="module")
 def alexnet(make_images):
     X, y = make_images(16, size=64, labels=["ALS", "HC"])
-    model = HyperAlexNetClassifier(weights=None, lr=3e-4, max_epochs=5, random_state=0)
+    model = HyperAlexNetClassifier(
+        backbone=Backbone("alexnet", weights=None), lr=3e-4, max_epochs=5, random_state=0
+    )
     return model.fit(X, y), X, y
 
 
@@ -46,13 +48,13 @@ def test_alexnets_pickle_is_as_large_as_its_weights(alexnet):
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_every_classifier_of_images_learns(case, make_images, n_classes):
     X, y = make_images(32, n_classes=n_classes)
-    model = case.model(max_epochs=10, lr=3e-3, spec_augment=0.3).fit(case.wrap(X), y)
+    model = case.model(max_epochs=10, lr=3e-3, augment__spec=0.3).fit(case.wrap(X), y)
     other, other_y = make_images(16, n_classes=n_classes, seed=1)
     assert model.score(case.wrap(other), other_y) > 0.85
     assert model.history_["train_loss"].iloc[-1] < 0.5 * model.history_["train_loss"].iloc[0]
 
 
-def test_data_context_is_used(femto_alexnet, make_images):
+def test_data_context_is_used(make_images):
     """Images say nothing here; only the vectors beside them do."""
     rng = np.random.default_rng(0)
     images, y = make_images(32)
@@ -61,9 +63,8 @@ def test_data_context_is_used(femto_alexnet, make_images):
     X["image"] = images
     X["context"] = rng.normal(size=(32, 2)) + 6 * y[:, None] - 3
     model = HyperAlexNetClassifier(
-        weights=None,
-        context="data",
-        freeze="all",
+        backbone=Backbone("convnext_femto", weights=None, freeze="all"),
+        head=HyperHead(context="data"),
         lr=1e-3,
         batch_size=8,
         max_epochs=15,
@@ -78,7 +79,7 @@ def test_linear_classifier_learns_features():
     assert model.score(X, y) > 0.95
 
 
-def test_linear_classifier_refuses_nan_inside_a_row():
+def test_nan_inside_a_row_of_features_is_an_error():
     X, y = make_blobs(20, centers=2, random_state=0)
     X[3, 0] = np.nan
     with pytest.raises(ValueError, match=r"contains NaN inside rows \[3\]"):

@@ -8,8 +8,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score, c
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from sklearn_dysarthria import HyperLinearClassifier
-from sklearn_dysarthria.classifiers import _base
+from sklearn_dysarthria import EarlyStopping, HyperHead, HyperLinearClassifier
 
 
 def half(X):
@@ -28,24 +27,26 @@ def table():
 def given(monkeypatch):
     """Patients that reached the inner split."""
     seen = []
-    original = _base.hold_out_patients
+    original = EarlyStopping.hold_out
 
-    def hold_out(labels, patients, fraction, random_state):
-        seen.append(np.asarray(patients))
-        return original(labels, patients, fraction, random_state)
+    def hold_out(self, labels, patients, seed):
+        if patients is not None:
+            seen.append(np.asarray(patients))
+        return original(self, labels, patients, seed)
 
-    monkeypatch.setattr(_base, "hold_out_patients", hold_out)
+    monkeypatch.setattr(EarlyStopping, "hold_out", hold_out)
     return seen
 
 
 def small(**changes):
+    head = HyperHead(hidden_dim=8)
     return HyperLinearClassifier(
-        **{"max_epochs": 3, "lr": 0.01, "hidden_dim": 8, "random_state": 0} | changes
+        **{"head": head, "max_epochs": 3, "lr": 0.01, "random_state": 0} | changes
     )
 
 
 def stopping_pipeline():
-    return make_pipeline(StandardScaler(), small(early_stopping=True))
+    return make_pipeline(StandardScaler(), small(early_stopping=EarlyStopping()))
 
 
 def test_grid_search_over_nested_parameters_does_not_depend_on_n_jobs(convnext, make_images):
@@ -92,7 +93,7 @@ def test_groups_reach_fit_without_routing(table, given):
 def test_groups_reach_fit_with_routing(table, given):
     X, y, patients = table
     with sklearn.config_context(enable_metadata_routing=True):
-        small(early_stopping=True).fit(X, y, groups=patients)
+        small(early_stopping=EarlyStopping()).fit(X, y, groups=patients)
         stopping_pipeline().fit(X, y, groups=patients)
         cross_validate(
             stopping_pipeline(),
@@ -127,7 +128,7 @@ def test_routing_can_be_declined(table):
             make_pipeline(StandardScaler(), model).fit(X, y, groups=patients)
 
 
-def test_early_stopping_without_groups_refuses_in_cross_validation(table):
+def test_early_stopping_needs_groups_in_cross_validation(table):
     X, y, _ = table
     with pytest.raises(ValueError, match="needs to know them"):
         cross_val_score(stopping_pipeline(), X, y, error_score="raise")

@@ -8,7 +8,10 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import Callback
 
-from sklearn_dysarthria import HyperLinearClassifier
+from sklearn_dysarthria import (
+    EarlyStopping,
+    HyperLinearClassifier,
+)
 
 
 class OutsideScores(Callback):
@@ -30,7 +33,9 @@ def outside(model):
     return dict(model.net_.callbacks_)["OutsideScores"].probabilities_
 
 
-@pytest.mark.parametrize(("loss", "early_stopping"), [("cross_entropy", False), ("coral", True)])
+@pytest.mark.parametrize(
+    ("loss", "early_stopping"), [("cross_entropy", None), ("coral", EarlyStopping())]
+)
 def test_scores_of_images_by_epoch(case, make_images, loss, early_stopping):
     X, y = make_images(16)
     other, other_y = make_images(6, seed=1)
@@ -41,8 +46,8 @@ def test_scores_of_images_by_epoch(case, make_images, loss, early_stopping):
     arguments = {
         "loss": loss,
         "early_stopping": early_stopping,
-        "spec_augment": 0.5,
-        "mixup": 0.3,
+        "augment__spec": 0.5,
+        "augment__mixup": 0.3,
         "max_epochs": 3,
     }
     watched = case.model(**arguments, callbacks=[OutsideScores(given, other_y)])

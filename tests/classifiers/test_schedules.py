@@ -8,8 +8,9 @@ import torch
 from numpy.testing import assert_allclose
 from torch.optim import lr_scheduler
 
-from sklearn_dysarthria import HyperLinearClassifier
-from sklearn_dysarthria.classifiers._schedules import SCHEDULES
+from sklearn_dysarthria import EarlyStopping, HyperHead, HyperLinearClassifier, Schedule
+
+SCHEDULES = ("cosine", "linear", "step", "exponential", "one_cycle", "plateau")
 
 LR = 0.02
 
@@ -21,7 +22,8 @@ def table():
 
 
 def small(**changes):
-    arguments = {"hidden_dim": 4, "context_dim": 2, "random_state": 0, "lr": LR, "max_epochs": 7}
+    head = HyperHead(hidden_dim=4, context_dim=2)
+    arguments = {"head": head, "random_state": 0, "lr": LR, "max_epochs": 7}
     return HyperLinearClassifier(**arguments | changes)
 
 
@@ -58,13 +60,13 @@ def test_equals_torchs_scheduler(table, schedule, n_epochs):
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear", "step", "exponential"])
 def test_warmup_comes_before_and_the_schedule_over_the_rest(table, schedule):
-    history = small(lr_schedule=schedule, warmup_epochs=3).fit(*table).history_
+    history = small(lr_schedule=Schedule(schedule, warmup_epochs=3)).fit(*table).history_
     rising = [LR / 4, LR / 2, 3 * LR / 4]
     assert_allclose(history["lr"], rising + rates(TORCHS[schedule](4), 4))
 
 
 def test_warmup_alone(table):
-    history = small(warmup_epochs=2).fit(*table).history_
+    history = small(lr_schedule=Schedule(warmup_epochs=2)).fit(*table).history_
     assert_allclose(history["lr"], [LR / 3, 2 * LR / 3] + [LR] * 5)
     assert "lr" not in small().fit(*table).history_
 
@@ -74,11 +76,9 @@ def test_plateau_equals_torchs_on_the_inner_patients_loss(table, warmup_epochs):
     X, y = table
     rng = np.random.default_rng(1)
     model = small(
-        lr_schedule="plateau",
-        early_stopping=True,
-        patience=11,
+        lr_schedule=Schedule("plateau", warmup_epochs=warmup_epochs),
+        early_stopping=EarlyStopping(patience=11),
         max_epochs=30,
-        warmup_epochs=warmup_epochs,
     )
     history = model.fit(X, rng.permutation(y), groups=np.arange(24)).history_
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=LR)
@@ -99,7 +99,10 @@ def test_plateau_equals_torchs_on_the_inner_patients_loss(table, warmup_epochs):
 def test_every_optimiser_takes_every_schedule(table, schedule, optimizer):
     X, y = table
     model = small(
-        lr_schedule=schedule, optimizer=optimizer, max_epochs=2, early_stopping=True, patience=1
+        lr_schedule=schedule,
+        optimizer=optimizer,
+        max_epochs=2,
+        early_stopping=EarlyStopping(patience=1),
     )
     model.fit(X, y, groups=np.arange(24))
     assert np.isfinite(model.predict_proba(X)).all()
@@ -110,9 +113,9 @@ def test_every_optimiser_takes_every_schedule(table, schedule, optimizer):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"lr_schedule": "plateau"}, "needs|set early_stopping=True"),
-        ({"lr_schedule": "one_cycle", "warmup_epochs": 2}, "warm-up of its own"),
-        ({"warmup_epochs": 7}, "leaves none of max_epochs=7"),
+        ({"lr_schedule": "plateau"}, r"set early_stopping=EarlyStopping\(\)"),
+        ({"lr_schedule": Schedule("one_cycle", warmup_epochs=2)}, "warm-up of its own"),
+        ({"lr_schedule": Schedule(warmup_epochs=7)}, "leaves none of max_epochs=7"),
     ],
 )
 def test_contradictions(table, changes, message):

@@ -22,9 +22,12 @@ from sklearn.utils import estimator_html_repr
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_dysarthria import (
+    Backbone,
     ConvNeXtSeverityClassifier,
+    EarlyStopping,
     EGeMAPSFeatures,
     HierarchicalClassifier,
+    HyperHead,
     HyperLinearClassifier,
     PatientVotingClassifier,
     SeedEnsembleClassifier,
@@ -35,7 +38,7 @@ from sklearn_dysarthria import (
 from sklearn_dysarthria._utils.routing import groups_for_fit
 from sklearn_dysarthria.exceptions import PatientLeakWarning, RecordingWarning
 
-TINY = {"max_epochs": 1, "context_dim": 2, "hidden_dim": 2, "n_contexts": 1}
+TINY = {"max_epochs": 1, "head": HyperHead(context_dim=2, hidden_dim=2, n_contexts=1)}
 
 
 @pytest.fixture(params=[False, True], ids=["routing off", "routing on"])
@@ -199,7 +202,7 @@ class TestPatients:
     def test_groups_reach_every_member(self, features, routing):
         X, y = features(labels=("ALS", "HC"))
         patients = np.arange(len(X)) % 20
-        net = HyperLinearClassifier(early_stopping=True, **TINY)
+        net = HyperLinearClassifier(early_stopping=EarlyStopping(), **TINY)
         model = make_pipeline(StandardScaler(), SeedEnsembleClassifier(net, 3, random_state=0))
         model.fit(X, y, **groups_for_fit(model, patients))
         held_out = [frozenset(m.validation_patients_) for m in model[-1].estimators_]
@@ -235,7 +238,9 @@ class TestPatients:
 
 def test_on_images(make_images):
     X, y = make_images(12, labels=["ALS", "HC"])
-    net = ConvNeXtSeverityClassifier(variant="femto", weights=None, max_epochs=1, batch_size=6)
+    net = ConvNeXtSeverityClassifier(
+        backbone=Backbone("convnext_femto", weights=None), max_epochs=1, batch_size=6
+    )
     model = SeedEnsembleClassifier(net, 2, random_state=0).fit(X, y)
     each = [member.predict_proba(X) for member in model.estimators_]
     assert not np.allclose(each[0], each[1])
@@ -318,7 +323,7 @@ class TestScikitLearnsEnsembles:
         import sklearn
 
         X, y = table
-        net = HyperLinearClassifier(early_stopping=True, random_state=0, **TINY)
+        net = HyperLinearClassifier(early_stopping=EarlyStopping(), random_state=0, **TINY)
         named = [("net", from_table(net)), ("tree", from_table(DecisionTreeClassifier()))]
         takes_patients = SkipFailedRows(LogisticRegression())
         folds = StratifiedPatientKFold(3, random_state=0)
@@ -327,7 +332,7 @@ class TestScikitLearnsEnsembles:
             StackingClassifier(named, takes_patients, cv=folds),
         ):
             model = PatientVotingClassifier(ensemble)
-            with pytest.raises(ValueError, match="early_stopping=True holds out patients"):
+            with pytest.raises(ValueError, match="early_stopping holds out patients"):
                 model.fit(X, y)
             with sklearn.config_context(enable_metadata_routing=True):
                 model.fit(X, y)
@@ -336,9 +341,9 @@ class TestScikitLearnsEnsembles:
         # scikit-learn would hand the patients to LogisticRegression, too.
         model = PatientVotingClassifier(StackingClassifier(named, cv=folds))
         with sklearn.config_context(enable_metadata_routing=True):
-            with pytest.raises(ValueError, match="early_stopping=True holds out patients"):
+            with pytest.raises(ValueError, match="early_stopping holds out patients"):
                 model.fit(X, y)
-            model.set_params(estimator__net__hyperlinearclassifier__early_stopping=False)
+            model.set_params(estimator__net__hyperlinearclassifier__early_stopping=None)
             assert len(model.fit(X, y).predict_patients(X)) == 20
 
     def test_a_stack_knows_what_it_predicts_once_it_is_fitted(self, table):
@@ -364,7 +369,10 @@ class TestScikitLearnsEnsembles:
     def test_on_images(self, make_images):
         X, y = make_images(12, labels=["ALS", "HC"])
         net = ConvNeXtSeverityClassifier(
-            variant="femto", weights=None, max_epochs=1, batch_size=6, random_state=0
+            backbone=Backbone("convnext_femto", weights=None),
+            max_epochs=1,
+            batch_size=6,
+            random_state=0,
         )
         named = [("a", net), ("b", clone(net).set_params(random_state=1))]
         soft = VotingClassifier(named, voting="soft").fit(X, y)

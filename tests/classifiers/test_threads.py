@@ -11,6 +11,8 @@ from joblib import Parallel, delayed
 from skorch.callbacks import Callback
 
 from sklearn_dysarthria import (
+    Augment,
+    Backbone,
     BackboneClassifier,
     BackboneEmbeddings,
     HyperAlexNetClassifier,
@@ -47,8 +49,14 @@ def _images(n):
 
 
 def _image_model(**options):
-    settings = {"weights": None, "batch_size": 4, "random_state": 0, "n_tta": 2, "max_epochs": 1}
-    return BackboneClassifier("convnext_femto", **settings | {"spec_augment": 0.9} | options)
+    model = BackboneClassifier(
+        Backbone("convnext_femto", weights=None),
+        augment=Augment(spec=0.9, n_views=2),
+        batch_size=4,
+        random_state=0,
+        max_epochs=1,
+    )
+    return model.set_params(**options)
 
 
 def _ask(model, X):
@@ -91,14 +99,15 @@ def test_predictions_do_not_wait_for_a_training(kind, event, monkeypatch, tmp_pa
         X = X.reshape(6, -1)[:, :5].copy()
         other = HyperLinearClassifier(max_epochs=1, random_state=0).fit(X, y)
     elif kind == "alexnet":
-        small = {"backbone": "convnext_femto", "embedding_dim": 8, "max_epochs": 1}
-        other = HyperAlexNetClassifier(weights=None, random_state=0, **small).fit(X, y)
+        femto = Backbone("convnext_femto", weights=None)
+        small = {"backbone": femto, "embedding_dim": 8, "max_epochs": 1}
+        other = HyperAlexNetClassifier(random_state=0, **small).fit(X, y)
     elif kind == "embeddings":
-        other = BackboneEmbeddings("convnext_femto", weights=None, random_state=0).fit(X)
+        other = BackboneEmbeddings(Backbone("convnext_femto", weights=None), random_state=0).fit(X)
         monkeypatch.setattr(other, "predict_proba", other.transform, raising=False)
         monkeypatch.setattr(other, "predict", other.transform, raising=False)
     else:
-        frozen = {"freeze": "all", "spec_augment": 0.0, "n_tta": 1, "cache": tmp_path}
+        frozen = {"backbone__freeze": "all", "augment": None, "cache": tmp_path}
         other = _image_model(**frozen if kind == "cache" else {}).fit(X, y)
     expected = _ask(other, X)
     monkeypatch.setattr(AsksInAThread, "asks", [(lambda net: _ask(other, X), expected)])
@@ -117,7 +126,7 @@ def test_a_callback_may_ask_its_own_net_in_threads(monkeypatch):
     asked = []
     asks = [(lambda net: asked.append(net.predict_proba(X)) or len(asked) > 0, True)]
     monkeypatch.setattr(AsksInAThread, "asks", asks)
-    options = {"n_tta": 1, "spec_augment": 0.0, "freeze": 3, "max_epochs": 2}
+    options = {"augment": None, "backbone__freeze": 3, "max_epochs": 2}
     model = _image_model(**options, callbacks=[AsksInAThread("on_batch_begin")]).fit(X, y)
     plain = _image_model(**options).fit(X, y)
     np.testing.assert_array_equal(model.predict_proba(X), plain.predict_proba(X))

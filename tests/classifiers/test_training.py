@@ -11,12 +11,18 @@ import tqdm.auto
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from skorch.callbacks import Callback, EarlyStopping
+from skorch import callbacks
 
-from sklearn_dysarthria import ConvNeXtSeverityClassifier, HyperLinearClassifier
+from sklearn_dysarthria import (
+    SGD,
+    ConvNeXtSeverityClassifier,
+    EarlyStopping,
+    HyperHead,
+    HyperLinearClassifier,
+    nn,
+)
 from sklearn_dysarthria.classifiers import _base
 from sklearn_dysarthria.classifiers._net import TrainingNet
-from sklearn_dysarthria.nn import FocalLoss
 
 
 @pytest.fixture
@@ -67,7 +73,7 @@ def test_balanced_weights_count_training_rows_only(convnext, make_images):
     X, y = make_images(20)
     y[:4] = 0
     patients = np.arange(20)
-    model = convnext.model(class_weight="balanced", early_stopping=True, max_epochs=1)
+    model = convnext.model(class_weight="balanced", early_stopping=EarlyStopping(), max_epochs=1)
     model.fit(X, y, groups=patients)
     kept = y[~np.isin(patients, model.validation_patients_)]
     assert_allclose(criterion(model).weight, len(kept) / (2 * np.bincount(kept)))
@@ -85,7 +91,7 @@ def test_weights_by_label(convnext, make_images):
 def test_oversampling_repeats_rows_without_copies(convnext, make_images, seen, batches):
     X, _ = make_images(9)
     y = np.repeat([1, 2, 3], 3)
-    convnext.model(oversample={1: 4, 3: 2}, spec_augment=0).fit(X, y)
+    convnext.model(oversample={1: 4, 3: 2}, augment__spec=0).fit(X, y)
     (train,) = seen
     assert_array_equal(np.bincount(train), np.repeat([4, 1, 2], 3))
     assert sum(map(len, batches)) == 2 * 21
@@ -130,8 +136,9 @@ def test_cosine_schedule(convnext, make_images):
 )
 def test_optimisers_get_their_arguments(convnext, make_images, name, kind):
     X, y = make_images(4)
+    given = SGD(momentum=0.7) if name == "sgd" else name
     model = convnext.model(
-        optimizer=name, lr=0.003, weight_decay=0.02, momentum=0.7, lr_schedule=None, max_epochs=1
+        optimizer=given, lr=0.003, weight_decay=0.02, lr_schedule=None, max_epochs=1
     ).fit(X, y)
     optimizer = model.net_.optimizer_
     assert type(optimizer) is kind
@@ -157,7 +164,7 @@ def test_frozen_stages_keep_their_weights(case, make_images, monkeypatch):
         arguments["stochastic_depth"] = 0.0
 
     def changed(freeze):
-        model = case.model(freeze=freeze, **arguments)
+        model = case.model(backbone__freeze=freeze, **arguments)
         end = model.fit(case.wrap(X), y).net_.module_.state_dict()
         return {n for n in end if not torch.equal(end[n], start[n])}, set(end)
 
@@ -165,18 +172,19 @@ def test_frozen_stages_keep_their_weights(case, make_images, monkeypatch):
     assert moved
     assert not any(name.startswith("backbone.") for name in moved)
     moved, _ = changed(2)
-    assert not any(name.startswith(("backbone.stages.0.", "backbone.stages.1.")) for name in moved)
-    assert any(name.startswith("backbone.stages.2.") for name in moved)
+    stages = [f"backbone.network.features.{number}." for number in range(3)]
+    assert not any(name.startswith((stages[0], stages[1])) for name in moved)
+    assert any(name.startswith(stages[2]) for name in moved)
     moved, _ = changed(None)
-    assert moved >= {name for name in names if name.startswith("backbone.stages.0.")}
+    assert moved >= {name for name in names if name.startswith(stages[0])}
     with pytest.raises(ValueError, match="from 0 to 5"):
-        case.model(freeze=6).fit(case.wrap(X), y)
+        case.model(backbone__freeze=6).fit(case.wrap(X), y)
 
 
 def test_losses(convnext, make_images):
     X, y = make_images(8)
-    focal = criterion(convnext.model(gamma=1.5, max_epochs=1).fit(X, y))
-    assert isinstance(focal, FocalLoss)
+    focal = criterion(convnext.model(loss__gamma=1.5, max_epochs=1).fit(X, y))
+    assert isinstance(focal, nn.FocalLoss)
     assert focal.gamma == 1.5
     plain = criterion(convnext.model(loss="cross_entropy", max_epochs=1).fit(X, y))
     assert type(plain) is torch.nn.CrossEntropyLoss
@@ -185,9 +193,9 @@ def test_losses(convnext, make_images):
 def test_focal_loss_is_what_is_minimised(convnext, make_images):
     X, y = make_images(8)
     # One step over all rows: the recorded loss is that of the initial network.
-    arguments = {"class_weight": None, "spec_augment": 0, "stochastic_depth": 0, "max_epochs": 1}
-    focal = convnext.model(gamma=2.0, **arguments).fit(X, y).history_["train_loss"][1]
-    flat = convnext.model(gamma=0.0, **arguments).fit(X, y).history_["train_loss"][1]
+    arguments = {"class_weight": None, "augment__spec": 0, "stochastic_depth": 0, "max_epochs": 1}
+    focal = convnext.model(loss__gamma=2.0, **arguments).fit(X, y).history_["train_loss"][1]
+    flat = convnext.model(loss__gamma=0.0, **arguments).fit(X, y).history_["train_loss"][1]
     plain = convnext.model(loss="cross_entropy", **arguments).fit(X, y).history_["train_loss"][1]
     assert flat == pytest.approx(plain, rel=1e-5)
     assert focal < 0.5 * flat
@@ -209,21 +217,21 @@ def test_masks_are_drawn_for_training_only(convnext, make_images, monkeypatch):
     monkeypatch.setattr(SpecAugment, "forward", forward)
     X, y = make_images(20)
     before = X.copy()
-    model = convnext.model(spec_augment=1.0, early_stopping=True)
+    model = convnext.model(augment__spec=1.0, early_stopping=EarlyStopping())
     model.fit(X, y, groups=np.arange(20))
     assert sum(masked) == 2 * 16
     assert_array_equal(X, before)
     n_calls = len(masked)
     model.predict_proba(X)
     assert len(masked) == n_calls
-    model.set_params(spec_augment=0).fit(X, y, groups=np.arange(20))
+    model.set_params(augment__spec=0).fit(X, y, groups=np.arange(20))
     assert len(masked) == n_calls
 
 
 # ---------------------------------------------------------------------------------- callbacks
 
 
-class Counter(Callback):
+class Counter(callbacks.Callback):
     def __init__(self, stop_after=None):
         self.stop_after = stop_after
 
@@ -243,7 +251,8 @@ def table():
 
 
 def small(**changes):
-    return HyperLinearClassifier(**{"max_epochs": 3, "random_state": 0, "hidden_dim": 8} | changes)
+    arguments = {"head": HyperHead(hidden_dim=8), "max_epochs": 3, "random_state": 0}
+    return HyperLinearClassifier(**arguments | changes)
 
 
 def test_callbacks_run_and_stay_as_given(table):
@@ -260,11 +269,13 @@ def test_callbacks_run_and_stay_as_given(table):
 
 def test_a_callback_may_stop_the_training(table):
     assert small(callbacks=[Counter(stop_after=2)]).fit(*table).n_iter_ == 2
-    stopping = EarlyStopping(monitor="train_loss", patience=1, threshold=10, sink=lambda _: None)
+    stopping = callbacks.EarlyStopping(
+        monitor="train_loss", patience=1, threshold=10, sink=lambda _: None
+    )
     assert small(max_epochs=50, callbacks=[stopping]).fit(*table).n_iter_ < 50
 
 
-@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("early_stopping", [None, EarlyStopping()])
 def test_an_interrupt_is_passed_on_and_leaves_no_model(table, monkeypatch, early_stopping):
     X, y = table
     model = small(early_stopping=early_stopping, verbose=1).fit(X, y, groups=np.arange(40))
@@ -347,7 +358,7 @@ def test_weights_that_cannot_be_had(convnext, make_images, monkeypatch, tmp_path
     X, y = make_images(4, size=64)
     models = [
         HyperAlexNetClassifier(max_epochs=1),
-        ConvNeXtSeverityClassifier(variant="tiny", max_epochs=1),
+        ConvNeXtSeverityClassifier(backbone="convnext_tiny", max_epochs=1),
         BackboneEmbeddings(),
     ]
     for model in models:
@@ -355,4 +366,4 @@ def test_weights_that_cannot_be_had(convnext, make_images, monkeypatch, tmp_path
             model.fit(X, y)
         assert "\n" not in str(error.value)
     with pytest.raises(WeightsError, match="neither a file nor a published name"):
-        convnext.model(weights="IMAGENET1K_V1").fit(X, y)
+        convnext.model(backbone__weights="IMAGENET1K_V1").fit(X, y)

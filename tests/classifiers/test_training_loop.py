@@ -8,17 +8,16 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from skorch.callbacks import Callback
 
-from sklearn_dysarthria import HyperAlexNetClassifier
-from sklearn_dysarthria.classifiers._after_fit import all_finite
-from sklearn_dysarthria.nn import Backbone, build_backbone
+from sklearn_dysarthria import Backbone, HyperAlexNetClassifier, HyperHead
+from sklearn_dysarthria.classifiers._base import all_finite
+from sklearn_dysarthria.nn import build_backbone
 
 SMALL = {
-    "weights": None,
-    "backbone_width": 0.125,
+    "backbone": Backbone("alexnet", weights=None, width=0.125),
+    "head": HyperHead(hidden_dim=8, n_contexts=3),
     "embedding_dim": 16,
-    "hidden_dim": 8,
-    "n_contexts": 3,
     "batch_size": 4,
     "max_epochs": 2,
     "lr": 1e-3,
@@ -45,23 +44,21 @@ def layouts(monkeypatch):
     return seen
 
 
-def without_layout(monkeypatch):
-    monkeypatch.setattr(Backbone, "_laid_out", lambda self, maps: maps)
+class LaidOutAsTorchDoes(Callback):
+    def on_train_begin(self, net, **kwargs):
+        net.module_.backbone.channels_last = False
 
 
 @pytest.mark.parametrize("freeze", [None, 2])
-def test_layout_changes_a_fit_by_rounding_only(images, layouts, monkeypatch, freeze):
+def test_layout_changes_a_fit_by_rounding_only(images, layouts, freeze):
     X, y = images
-    model = HyperAlexNetClassifier(freeze=freeze, **SMALL).fit(X, y)
+    model = HyperAlexNetClassifier(**SMALL).set_params(backbone__freeze=freeze).fit(X, y)
     fast = model.predict_proba(X)
     assert all(layouts)
     layouts.clear()
-    with monkeypatch.context() as patch:
-        without_layout(patch)
-        plain = HyperAlexNetClassifier(freeze=freeze, **SMALL).fit(X, y)
-        expected = plain.predict_proba(X)
-    if freeze is None:
-        assert not any(layouts)
+    plain = HyperAlexNetClassifier(**SMALL, callbacks=[LaidOutAsTorchDoes()])
+    expected = plain.set_params(backbone__freeze=freeze).fit(X, y).predict_proba(X)
+    assert not any(layouts)
     assert_allclose(fast, expected, atol=1e-5)
     assert_allclose(model.history_["train_loss"], plain.history_["train_loss"], atol=1e-5)
     ours, theirs = model.net_.module_.state_dict(), plain.net_.module_.state_dict()

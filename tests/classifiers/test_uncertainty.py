@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 
-from sklearn_dysarthria import HyperAlexNetClassifier, HyperLinearClassifier
+from sklearn_dysarthria import HyperAlexNetClassifier, HyperHead, HyperLinearClassifier
 
 
 @pytest.fixture
@@ -17,8 +17,9 @@ def table():
 
 
 def small(**changes):
+    head = HyperHead(n_contexts=7)
     return HyperLinearClassifier(
-        **{"max_epochs": 3, "n_contexts": 7, "random_state": 0, "batch_size": 8} | changes
+        **{"head": head, "max_epochs": 3, "random_state": 0, "batch_size": 8} | changes
     )
 
 
@@ -65,21 +66,21 @@ def test_fixed_by_random_state(table):
     assert np.abs(small(random_state=1).fit(X, y).predict_uncertainty(X) - first).max() > 0
 
 
-def test_one_context_has_no_spread(table):
+def test_one_context_does_not_vary(table):
     X, y = table
-    assert_array_equal(small(n_contexts=1).fit(X, y).predict_uncertainty(X), 0)
+    assert_array_equal(small(head=HyperHead(n_contexts=1)).fit(X, y).predict_uncertainty(X), 0)
 
 
 def test_failed_rows(table):
     X, y = table
     model = small().fit(X, y)
     expected = model.predict_uncertainty(X)
-    spoilt = X.copy()
-    spoilt[[0, 29]] = np.nan
-    found = model.predict_uncertainty(spoilt)
+    broken = X.copy()
+    broken[[0, 29]] = np.nan
+    found = model.predict_uncertainty(broken)
     assert_array_equal(np.flatnonzero(np.isnan(found).all(axis=1)), [0, 29])
     assert_allclose(found[1:-1], expected[1:-1])
-    alone = model.predict_uncertainty(spoilt[:1])
+    alone = model.predict_uncertainty(broken[:1])
     assert alone.shape == (1, 3)
     assert np.isnan(alone).all()
 
@@ -120,7 +121,7 @@ def test_a_dense_head_on_features_with_ordinal_losses(table, loss):
 
 
 def test_unknown_head(table):
-    with pytest.raises(ValueError, match="The 'head' parameter"):
+    with pytest.raises(ValueError, match="head='linear' must be 'hyper', 'dense' or a head"):
         small(head="linear").fit(*table)
 
 
@@ -129,7 +130,7 @@ def test_unfitted(table):
         small().predict_uncertainty(table[0])
 
 
-@pytest.mark.parametrize("arguments", [{"head": "dense"}, {"context": "data"}])
+@pytest.mark.parametrize("arguments", [{"head": "dense"}, {"head": HyperHead(context="data")}])
 def test_only_where_noise_is_drawn(arguments):
     assert hasattr(HyperAlexNetClassifier(), "predict_uncertainty")
     model = HyperAlexNetClassifier(**arguments)

@@ -77,7 +77,7 @@ def test_later_assignments_win_however_they_are_spelled(tmp_path):
 
 
 def test_none_where_none_is_allowed():
-    assert model_of("model.params.classify.weights=none").estimator[-1].weights is None
+    assert model_of("model.params.classify.weights=none").estimator[-1].backbone.weights is None
     assert model_of("model.params.images.fmax='None'").estimator[0].fmax is None
     with pytest.raises(StudyError, match=r"model\.params\.images\.n_mels"):
         model_of("model.params.images.n_mels=none")
@@ -185,7 +185,7 @@ def test_paths_start_at_the_file(tmp_path):
     [model]
     name = "hyper-alexnet"
     [model.params]
-    classify__weights = "own.pth"
+    classify__backbone__weights = "own.pth"
     [run]
     cache = "cache"
     """
@@ -193,11 +193,11 @@ def test_paths_start_at_the_file(tmp_path):
     assert Path(study.corpus["name"]) == tmp_path / "data" / "patients.csv"
     assert Path(study.corpus["root"]) == tmp_path / "wav"
     assert Path(study.run.cache) == tmp_path / "cache"
-    assert Path(build_model(study.model).estimator[-1].weights) == tmp_path / "own.pth"
+    assert Path(build_model(study.model).estimator[-1].backbone.weights) == tmp_path / "own.pth"
     text = text.replace("own.pth", "IMAGENET1K_V1")
     study = read_study([written(tmp_path, text)], ["run.cache=here"])
     assert study.run.cache == "here"
-    assert build_model(study.model).estimator[-1].weights == "IMAGENET1K_V1"
+    assert build_model(study.model).estimator[-1].backbone.weights == "IMAGENET1K_V1"
 
 
 def test_another_corpus_takes_the_arguments_of_its_kind_only(tmp_path):

@@ -1,11 +1,15 @@
 """Corpora on disk as their authors distribute them, with a few speakers and short recordings."""
 
+from importlib import resources
 from types import SimpleNamespace
 
 import numpy as np
 import openpyxl
+import pandas as pd
 import pytest
 import soundfile
+
+from sklearn_dysarthria.datasets import _minsk2019, _minsk2020
 
 TASKS = ["phonationA", "phonationE", "phonationI", "phonationO", "phonationU"]
 TASKS += ["rhythmPA", "rhythmTA", "rhythmKA"]
@@ -168,3 +172,33 @@ def sand_home(tmp_path_factory, trees):
     home = tmp_path_factory.mktemp("sand_home")
     trees.write_sand(home / "sand")
     return home
+
+
+@pytest.fixture
+def replace_minsk2019_source(monkeypatch):
+    """Replace the repository, commit or folder that the older Minsk corpus is fetched from."""
+
+    def replace(**source):
+        for name, value in source.items():
+            monkeypatch.setattr(_minsk2019, f"_{name.upper()}", value)
+
+    return replace
+
+
+@pytest.fixture
+def replace_minsk2020_source(monkeypatch):
+    """Replace the checksums of the published files of Minsk2020, and the mirrors."""
+
+    def replace(registry, mirrors):
+        monkeypatch.setattr(_minsk2020, "read_registry", lambda name: registry)
+        monkeypatch.setattr(_minsk2020, "_MIRRORS", mirrors)
+
+    return replace
+
+
+@pytest.fixture(scope="session")
+def minsk2019_paths():
+    """Paths of the published recordings of the older Minsk corpus."""
+    data = resources.files("sklearn_dysarthria.datasets") / "data" / "minsk2019_speakers.csv"
+    with data.open(encoding="utf-8") as file:
+        return pd.read_csv(file)["path"].tolist()

@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 import warnings
@@ -9,7 +10,7 @@ import soundfile
 from sklearn.model_selection import cross_val_score
 
 from sklearn_dysarthria import StratifiedPatientKFold, check_recordings, egemaps_svm_pipeline
-from sklearn_dysarthria.datasets import _git, _minsk2019, fetch_minsk2019_als
+from sklearn_dysarthria.datasets import fetch_minsk2019_als
 from sklearn_dysarthria.exceptions import CorpusNotFoundError, RecordingWarning
 
 RATE = 44_100
@@ -18,10 +19,10 @@ needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not i
 
 
 @pytest.fixture(scope="session")
-def troparion(tmp_path_factory, trees):
+def troparion(tmp_path_factory, trees, minsk2019_paths):
     """The repository's tree with all 54 recordings, two of them float32, and other things."""
     root = tmp_path_factory.mktemp("troparion") / "Troparion"
-    for i, path in enumerate(_minsk2019._published_speakers()["path"]):
+    for i, path in enumerate(minsk2019_paths):
         place = root / "SPA2019" / path
         place.parent.mkdir(parents=True, exist_ok=True)
         subtype = "FLOAT" if path in FLOATS else "PCM_16"
@@ -51,7 +52,7 @@ def git(folder, *arguments):
 
 
 @pytest.fixture
-def server(troparion, tmp_path, monkeypatch):
+def server(troparion, tmp_path, replace_minsk2019_source):
     """A git repository with the corpus in an older commit, in the place of the authors'."""
     root = tmp_path / "server"
     shutil.copytree(troparion, root)
@@ -62,8 +63,7 @@ def server(troparion, tmp_path, monkeypatch):
     commit = git(root, "rev-parse", "HEAD")
     (root / "SPA2019" / "Control" / "002.wav").write_bytes(b"changed later")
     git(root, "commit", "--quiet", "-am", "a change")
-    monkeypatch.setattr(_minsk2019, "_REPOSITORY", root.as_uri())
-    monkeypatch.setattr(_minsk2019, "_COMMIT", commit)
+    replace_minsk2019_source(repository=root.as_uri(), commit=commit)
     return root
 
 
@@ -86,8 +86,8 @@ def test_table(minsk2019_home):
     pd.testing.assert_frame_equal(dataset.frame, data.assign(target=dataset.target))
 
 
-def test_published_speakers():
-    speakers = _minsk2019._published_speakers()
+def test_published_speakers(minsk2019_home):
+    speakers = fetch_minsk2019_als(data_home=minsk2019_home).data
     by_group = speakers.groupby("diagnosis")
     assert by_group["age"].agg(["min", "max"]).T.to_dict("list") == {
         "ALS": [40, 70],
@@ -132,17 +132,33 @@ def test_places(troparion, tmp_path, place):
 def test_absent_corpus(tmp_path):
     with pytest.raises(CorpusNotFoundError) as caught:
         fetch_minsk2019_als(data_home=tmp_path, download_if_missing=False)
-    for told in ("54 of 54", "Pathology/008.wav", "Mak-Sim/Troparion/archive/c57ca45", "SPA2019"):
-        assert told in str(caught.value)
+    for expected in (
+        "54 of 54",
+        "Pathology/008.wav",
+        "Mak-Sim/Troparion/archive/c57ca45",
+        "SPA2019",
+    ):
+        assert expected in str(caught.value)
 
 
-def test_strange_recordings_are_passed_over(minsk2019_home, tmp_path):
+def test_unpublished_recordings_are_skipped(minsk2019_home, tmp_path):
     shutil.copytree(minsk2019_home / "minsk2019", tmp_path / "minsk2019")
     shutil.copy(
         tmp_path / "minsk2019" / "Control" / "002.wav", tmp_path / "minsk2019" / "Control" / "3.wav"
     )
     with pytest.warns(RecordingWarning, match=r"1 recordings are not in .*'Control/3\.wav'"):
         assert len(fetch_minsk2019_als(data_home=tmp_path).data) == 54
+
+
+def test_files_in_capitals(minsk2019_home, tmp_path):
+    """Windows and macOS may list files in another case than the one they were published in."""
+    for path in (minsk2019_home / "minsk2019").rglob("*.wav"):
+        place = tmp_path / "minsk2019" / path.parent.name / path.name.upper()
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.link(path, place)
+    data = fetch_minsk2019_als(data_home=tmp_path, download_if_missing=False).data
+    assert data.loc[0, "audio"] == str(tmp_path / "minsk2019" / "Pathology" / "008.WAV")
+    assert check_recordings(data)[1]["ok"].all()
 
 
 @needs_git
@@ -178,9 +194,9 @@ def test_another_repository_in_the_environment_is_left_alone(server, tmp_path, m
 
 
 @needs_git
-def test_tampered_object_is_refused(server, tmp_path):
+def test_changed_object_is_rejected(server, tmp_path):
     """What makes the name of a commit a checksum: content that does not fit is not accepted."""
-    blob = git(server, "rev-parse", f"{_minsk2019._COMMIT}:SPA2019/README.md")
+    blob = git(server, "rev-parse", "HEAD:SPA2019/README.md")
     other = git(server, "hash-object", "-w", "MFCC/mfcc.m")
     objects = server / ".git" / "objects"
     place = objects / blob[:2] / blob[2:]
@@ -194,34 +210,35 @@ def test_tampered_object_is_refused(server, tmp_path):
 @needs_git
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("_REPOSITORY", "file:///no/such/place"), ("_COMMIT", "0" * 40), ("_FOLDER", "SPA2018")],
+    [("repository", "file:///no/such/place"), ("commit", "0" * 40), ("folder", "SPA2018")],
 )
-def test_failed_download(server, tmp_path, monkeypatch, name, value):
-    monkeypatch.setattr(_minsk2019, name, value)
+def test_failed_download(server, tmp_path, replace_minsk2019_source, name, value):
+    replace_minsk2019_source(**{name: value})
     with pytest.raises(CorpusNotFoundError, match=r"54 of 54 .* failed: .* by hand"):
         fetch_minsk2019_als(data_home=tmp_path / "home")
     assert not list((tmp_path / "home").iterdir())
 
 
 @needs_git
-def test_commit_without_all_recordings(server, tmp_path, monkeypatch):
+def test_commit_without_all_recordings(server, tmp_path, replace_minsk2019_source):
     git(server, "rm", "--quiet", "SPA2019/Control/010.wav")
     git(server, "commit", "--quiet", "-m", "less")
-    monkeypatch.setattr(_minsk2019, "_COMMIT", git(server, "rev-parse", "HEAD"))
+    replace_minsk2019_source(commit=git(server, "rev-parse", "HEAD"))
     with pytest.raises(CorpusNotFoundError, match=r"does not have 'Control/010\.wav'"):
         fetch_minsk2019_als(data_home=tmp_path / "home")
 
 
 def test_without_git(tmp_path, monkeypatch):
-    monkeypatch.setattr(_git.shutil, "which", lambda program: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CorpusNotFoundError, match="git is not installed"):
         fetch_minsk2019_als(data_home=tmp_path)
 
 
 def test_description(minsk2019_home):
     text = fetch_minsk2019_als(data_home=minsk2019_home).DESCR
-    for told in ("Troparion", _minsk2019._COMMIT, "What is verified", "minsk_overlap"):
-        assert told in text
+    commit = "c57ca459dc34261ed7d4f7eab1195b792ba5aa08"
+    for expected in ("Troparion", commit, "What is verified", "minsk_overlap"):
+        assert expected in text
 
 
 def test_through_a_pipeline(minsk2019_home):

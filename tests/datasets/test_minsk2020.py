@@ -1,6 +1,7 @@
 import hashlib
+import os
 import shutil
-from dataclasses import replace
+from importlib import resources
 
 import numpy as np
 import openpyxl
@@ -8,8 +9,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from sklearn_dysarthria.datasets import _minsk2020
-from sklearn_dysarthria.datasets._minsk2020 import fetch_minsk2020_als
+from sklearn_dysarthria.datasets import fetch_minsk2020_als
 from sklearn_dysarthria.exceptions import CorpusNotFoundError
 from sklearn_dysarthria.recordings import check_recordings, one_label_per_patient
 
@@ -63,7 +63,7 @@ def tiny_home(tmp_path_factory):
 
 
 @pytest.fixture
-def tiny(tiny_home, monkeypatch):
+def tiny(tiny_home, replace_minsk2020_source):
     """``data_home`` with the tiny corpus, whose checksums stand in for the real ones."""
     folder = tiny_home / "minsk2020"
     registry = {
@@ -71,9 +71,7 @@ def tiny(tiny_home, monkeypatch):
         for path in folder.rglob("*")
         if path.is_file()
     }
-    real = _minsk2020._corpus()
-    tiny = replace(real, registry=registry, base_urls=("http://127.0.0.1:9",))
-    monkeypatch.setattr(_minsk2020, "_corpus", lambda: tiny)
+    replace_minsk2020_source(registry, ["http://127.0.0.1:9"])
     return tiny_home
 
 
@@ -81,7 +79,11 @@ def test_table(tiny):
     dataset = fetch_minsk2020_als(data_home=tiny)
     data = dataset.data
     assert len(data) == 12
-    assert list(data.columns) == dataset.feature_names == _minsk2020._COLUMNS
+    assert list(data.columns) == dataset.feature_names
+    assert list(data.columns) == [
+        *("audio", "sample_rate", "patient", "task", "diagnosis", "sex", "sex_csv", "age"),
+        *("age_csv", "onset_months", "onset", "bulbar"),
+    ]
     assert data.index.tolist() == list(range(12))
     patients = ["ALS024", "ALS080", "ALS102", "HC002", "HC024", "HC131"]
     assert data["patient"].unique().tolist() == patients
@@ -177,6 +179,21 @@ def test_damaged_file_is_named(tiny, tmp_path):
         fetch_minsk2020_als(data_home=tmp_path)
 
 
+def test_files_in_capitals(tiny, tmp_path):
+    """Windows and macOS may list files in another case than the one they were published in."""
+    for path in (tiny / "minsk2020").rglob("*.*"):
+        name = path.relative_to(tiny / "minsk2020").as_posix()
+        place = tmp_path / "minsk2020" / (name.upper() if name.endswith(".wav") else name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.link(path, place)
+    dataset = fetch_minsk2020_als(data_home=tmp_path, download_if_missing=False)
+    assert dataset.data.loc[0, "audio"] == str(tmp_path / "minsk2020" / "ALS" / "024_A.WAV")
+    expected = fetch_minsk2020_als(data_home=tiny).frame
+    pd.testing.assert_frame_equal(
+        dataset.frame.drop(columns="audio"), expected.drop(columns="audio")
+    )
+
+
 def test_absent_corpus(tmp_path):
     with pytest.raises(CorpusNotFoundError) as caught:
         fetch_minsk2020_als(data_home=tmp_path, download_if_missing=False)
@@ -188,12 +205,13 @@ def test_absent_corpus(tmp_path):
 
 def test_description(tiny):
     text = fetch_minsk2020_als(data_home=tiny).DESCR
-    for told in ("GPL-3.0", "102350", "2012.07347", "ALS078", "48 kHz", "give the label away"):
-        assert told in text
+    for fact in ("GPL-3.0", "102350", "2012.07347", "ALS078", "48 kHz", "give the label away"):
+        assert fact in text
 
 
 def test_registry_of_the_published_corpus():
-    registry = _minsk2020._corpus().registry
+    data = resources.files("sklearn_dysarthria.datasets") / "data" / "minsk2020_sha256.txt"
+    registry = dict(line.rsplit(maxsplit=1) for line in data.read_text().splitlines())
     assert len(registry) == 132
     assert sum(path.endswith(".wav") for path in registry) == 128
     assert all(len(sha256) == 64 for sha256 in registry.values())
@@ -235,7 +253,7 @@ def test_disagreements_in_the_real_corpus(minsk2020_home):
 
 @pytest.mark.parametrize("place", ["", "minsk2020"])
 def test_unpacked_archive_is_accepted_as_it_is(tiny, tmp_path, place):
-    commit = _minsk2020._COMMIT
+    commit = "4fa0cfcde7c919e1b68c99fdecd83ff9ac7334de"
     shutil.copytree(tiny / "minsk2020", tmp_path / place / f"Minsk2020_ALS_database-{commit}")
     data = fetch_minsk2020_als(data_home=tmp_path, download_if_missing=False).data
     expected = tmp_path / place / f"Minsk2020_ALS_database-{commit}" / "ALS" / "024_a.wav"

@@ -4,13 +4,12 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import PredefinedSplit, cross_val_score
 
 from sklearn_dysarthria import LogMelDeltaImages, StratifiedPatientKFold, egemaps_svm_pipeline
-from sklearn_dysarthria.datasets import load_sand
-from sklearn_dysarthria.datasets._sand_files import speaker_id
+from sklearn_dysarthria.datasets import load_sand, write_sand_submission
 from sklearn_dysarthria.exceptions import (
     BandwidthWarning,
     CorpusNotFoundError,
@@ -136,21 +135,28 @@ def test_unknown_arguments(sand_home, bad):
         (0, "ID000"),
     ],
 )
-def test_speaker_id(cell, id_):
-    assert speaker_id(cell) == id_
+def test_forms_of_an_id(tmp_path, cell, id_):
+    write_sand_submission(tmp_path / "s.csv", [cell], [1], speaker_ids=[id_])
+    with pytest.raises(ValueError, match="of the test set have no prediction"):
+        write_sand_submission(tmp_path / "s.csv", [cell], [1], speaker_ids=["ID777"])
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 99_999))
-def test_every_form_of_an_id_means_the_same_speaker(number):
-    forms = [number, str(number), f"{number:03d}", f"id{number}", float(number), np.int64(number)]
-    assert {speaker_id(form) for form in forms} == {f"ID{number:03d}"}
+def test_every_form_of_an_id_means_the_same_speaker(tmp_path_factory, number):
+    path = tmp_path_factory.getbasetemp() / "s.csv"
+    forms = [str(number), f"{number:03d}", f"id{number}", float(number), np.int64(number)]
+    for form in forms:
+        assert write_sand_submission(path, [form], [1], speaker_ids=[number])["ID"][0] == number
+        with pytest.raises(ValueError, match="have no prediction"):
+            write_sand_submission(path, [form], [1], speaker_ids=[number + 1])
 
 
 def test_absent_corpus(tmp_path, sand_home):
     with pytest.raises(CorpusNotFoundError) as caught:
         load_sand(tmp_path, task=2, subset="test")
-    for told in ("no test workbook of SAND's task 2", "sand.icar.cnr.it", "sand_task2_test.xlsx"):
-        assert told in str(caught.value)
+    for fact in ("no test workbook of SAND's task 2", "sand.icar.cnr.it", "sand_task2_test.xlsx"):
+        assert fact in str(caught.value)
     with pytest.raises(
         CorpusNotFoundError, match=r"task 2 are not complete .* no folder 'phonationE'"
     ):
@@ -233,9 +239,9 @@ def test_contradictions(small, trees, book, match):
 )
 def test_unclean_baseline_split(small, trees, baseline, match):
     trees.write_workbook(small / "sand_task_1.xlsx", sheets(baseline=baseline))
-    with pytest.warns(RecordingWarning, match=match) as told:
+    with pytest.warns(RecordingWarning, match=match) as caught:
         dataset = load_a(small)
-    assert told[0].filename == __file__
+    assert caught[0].filename == __file__
     assert dataset.baseline_split is None
     assert dataset.target.tolist() == [5, 1]
 
@@ -257,10 +263,10 @@ def test_one_speaker_under_two_spellings(small, trees):
 def test_sheets_that_contradict_each_other(small, trees, subset):
     other = [ONE[0], ["ID003", 51, "F", "2"]]
     trees.write_workbook(small / "sand_task_1.xlsx", sheets(baseline=(other, other)))
-    with pytest.warns(RecordingWarning) as told:
+    with pytest.warns(RecordingWarning) as caught:
         load_a(small, subset=subset)
-    assert {warning.filename for warning in told} == {__file__}
-    texts = " ".join(str(warning.message) for warning in told)
+    assert {warning.filename for warning in caught} == {__file__}
+    texts = " ".join(str(warning.message) for warning in caught)
     assert "class of the training sheet not that of baseline training: 'ID003'" in texts
     assert "class of the training sheet not that of baseline validation: 'ID003'" in texts
     assert texts.count("both sides") == 1
@@ -275,7 +281,7 @@ def test_a_speaker_on_both_sides_without_the_sheet_of_all(small, trees):
     assert dataset.data["patient"].tolist() == ["ID000", "ID003"]
 
 
-def test_one_strange_class_does_not_accuse_those_stored_as_text(small, trees):
+def test_error_of_one_invalid_class_does_not_list_those_stored_as_text(small, trees):
     rows = [["ID000", 50, "M", "5"], ["ID003", 51, "F", "mild"]]
     trees.write_workbook(small / "sand_task_1.xlsx", sheets(training=rows))
     with pytest.raises(RecordingError, match=r"not 1 to 5: \"?'mild' \(ID003\)"):
@@ -295,19 +301,19 @@ def test_absent_column(small, trees):
 def test_counterparts_are_reported(small, trees):
     rows = [*ONE[:1], ["ID006", 40, "F", 2]]
     trees.write_workbook(small / "sand_task_1.xlsx", sheets(rows, (rows[:1], rows[1:])))
-    with pytest.warns(RecordingWarning) as told:
+    with pytest.warns(RecordingWarning) as caught:
         data = load_a(small).data
     assert data["patient"].tolist() == ["ID000"]
-    assert len(told) == 1
-    assert told[0].filename == __file__
-    assert "not in the workbook and are left out: 'ID003'" in str(told[0].message)
-    assert "of the workbook have no recording: 'ID006'" in str(told[0].message)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert "not in the workbook and are left out: 'ID003'" in str(caught[0].message)
+    assert "of the workbook have no recording: 'ID006'" in str(caught[0].message)
 
 
 def test_description(sand_home):
     text = load_sand(sand_home).DESCR
-    for told in ("means *less*\nsevere", "2604.16445", "8 kHz", "patient with ALS, no dysarthria"):
-        assert told in text
+    for fact in ("means *less*\nsevere", "2604.16445", "8 kHz", "patient with ALS, no dysarthria"):
+        assert fact in text
 
 
 def test_through_a_pipeline(sand_home):

@@ -70,7 +70,7 @@ def test_second_task(sand_home, tmp_path):
         (pd.DataFrame({"prediction": [1]}, index=[4]), [1], "goes without predictions"),
     ],
 )
-def test_refusals_write_nothing(sand_home, tmp_path, patients, predictions, match):
+def test_errors_write_nothing(sand_home, tmp_path, patients, predictions, match):
     path = tmp_path / "s.csv"
     with pytest.raises(ValueError, match=match):
         write_sand_submission(path, patients, predictions, data_home=sand_home)

@@ -1,5 +1,6 @@
-"""What the cache finds again, what it must not, and that nothing can spoil it."""
+"""What the cache finds again, what it must not, and that damage to it does no harm."""
 
+import os
 import pickle
 import shutil
 import warnings
@@ -15,8 +16,13 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sklearn_dysarthria import EGeMAPSFeatures, LogMelDeltaImages, RecordingCache
-from sklearn_dysarthria._utils import store
+from sklearn_dysarthria import (
+    EGeMAPSFeatures,
+    EnergyVAD,
+    LogMelDeltaImages,
+    RecordingCache,
+    load_waveform,
+)
 from sklearn_dysarthria.exceptions import (
     AudioTypeError,
     MissingFileError,
@@ -26,7 +32,6 @@ from sklearn_dysarthria.exceptions import (
     SegmentsError,
     UnknownTaskError,
 )
-from sklearn_dysarthria.features import _images
 
 SMALL = {
     "sample_rate": 8000,
@@ -37,8 +42,27 @@ SMALL = {
 }
 
 
+READ = []
+"""Labels of the rows whose samples were read, in order."""
+
+
+class WholeRecording(EnergyVAD):
+    """Keeps all of a recording, and notes that it was read."""
+
+    def voiced_waveform(self, row, sample_rate, *, min_duration=0.0):
+        READ.append(row.name)
+        return load_waveform(row, sample_rate, min_duration=min_duration)
+
+
+class Interrupted(WholeRecording):
+    def voiced_waveform(self, row, sample_rate, *, min_duration=0.0):
+        if len(READ) == 3:
+            raise KeyboardInterrupt
+        return super().voiced_waveform(row, sample_rate, min_duration=min_duration)
+
+
 def small(cache, **parameters):
-    return LogMelDeltaImages(cache=cache, **(SMALL | parameters))
+    return LogMelDeltaImages(cache=cache, **(SMALL | {"vad": WholeRecording()} | parameters))
 
 
 @pytest.fixture(name="X")
@@ -50,17 +74,9 @@ def table():
 
 
 @pytest.fixture
-def reads(monkeypatch):
-    """Rows whose samples were read, in order."""
-    labels = []
-
-    def load(row, *args, **kwargs):
-        labels.append(row.name)
-        return load_waveform(row, *args, **kwargs)
-
-    load_waveform = _images.load_waveform
-    monkeypatch.setattr(_images, "load_waveform", load)
-    return labels
+def reads():
+    READ.clear()
+    return READ
 
 
 def entries(folder):
@@ -234,8 +250,8 @@ def test_unknown_task_with_cache(X, tmp_path):
         transformer.set_params(on_error="nan").transform(X)
 
 
-@pytest.mark.parametrize("spoil", ["empty", "half", "garbage"])
-def test_spoilt_entries_are_made_again(X, tmp_path, reads, spoil):
+@pytest.mark.parametrize("damage", ["empty", "half", "garbage"])
+def test_damaged_entries_are_made_again(X, tmp_path, reads, damage):
     expected = small(tmp_path).transform(X)
     for path in entries(tmp_path):
         content = path.read_bytes()
@@ -244,7 +260,7 @@ def test_spoilt_entries_are_made_again(X, tmp_path, reads, spoil):
             "half": content[: len(content) // 2],
             "garbage": bytes(len(content)),
         }
-        path.write_bytes(replaced[spoil])
+        path.write_bytes(replaced[damage])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert np.array_equal(small(tmp_path).transform(X), expected)
@@ -253,44 +269,39 @@ def test_spoilt_entries_are_made_again(X, tmp_path, reads, spoil):
     assert len(reads) == 12
 
 
-def test_processes_share_the_cache(X, tmp_path, reads):
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_workers_share_the_cache(X, tmp_path, reads, backend):
     X = pd.concat([X, X], ignore_index=True)  # the same audio at once in both
     expected = small(None).transform(X)
     reads.clear()
-    assert np.array_equal(small(tmp_path, n_jobs=2).transform(X), expected)
+    with joblib.parallel_config(backend, n_jobs=2):
+        assert np.array_equal(small(tmp_path).transform(X), expected)
     assert len(entries(tmp_path)) == 6
+    if backend == "threading":
+        assert len(reads) == 6
+    reads.clear()
     assert np.array_equal(small(tmp_path).transform(X), expected)
     assert not reads
-
-
-def half_of(parts):
-    yield parts[0]
-    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("when", ["reading", "writing"])
 def test_an_interrupt_leaves_a_sound_cache(X, tmp_path, reads, monkeypatch, when):
     expected = small(None).transform(X)
     reads.clear()
-    with monkeypatch.context() as patch:
-        target, name = (
-            (_images, "load_waveform") if when == "reading" else (store, "array_as_bytes")
-        )
-        whole = getattr(target, name)
-        calls = []
+    replace = os.replace
 
-        def interrupted(*args, **kwargs):
-            calls.append(args)
-            if len(calls) < 4:
-                return whole(*args, **kwargs)
-            if when == "writing":
-                return half_of(whole(*args, **kwargs))
+    def interrupted(source, target):
+        if len(reads) == 4:
             raise KeyboardInterrupt
+        replace(source, target)
 
-        patch.setattr(target, name, interrupted)
+    images = small(tmp_path, vad=Interrupted() if when == "reading" else WholeRecording())
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            small(tmp_path).transform(X)
+            images.transform(X)
     assert len(entries(tmp_path)) == 3
+    assert not list((tmp_path / "arrays" / "tmp").iterdir())
     reads.clear()
     assert np.array_equal(small(tmp_path).transform(X), expected)
     assert reads == [3, 4, 5]

@@ -17,7 +17,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_dysarthria import EGeMAPSFeatures, EnergyVAD, LogMelDeltaImages, RecordingCache
-from sklearn_dysarthria._utils import file_memo
 from sklearn_dysarthria.exceptions import (
     CacheWarning,
     EmptyAudioError,
@@ -29,6 +28,7 @@ from sklearn_dysarthria.exceptions import (
 from sklearn_dysarthria.preprocessing import _vad
 from sklearn_dysarthria.recordings import _audio as recorded
 from sklearn_dysarthria.recordings import _cached_function as recording_cache
+from sklearn_dysarthria.recordings import _file_memo as file_memo
 from sklearn_dysarthria.recordings._cached_function import CachedFunction, fingerprint
 
 RATE = 8000

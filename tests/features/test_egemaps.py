@@ -16,12 +16,12 @@ import soundfile
 import soxr
 
 from sklearn_dysarthria import EGeMAPSFeatures, make_dysarthric_speech
-from sklearn_dysarthria._utils.store import open_store
 from sklearn_dysarthria.exceptions import (
     RecordingWarning,
     SilentAudioError,
     TooShortAudioError,
 )
+from sklearn_dysarthria.recordings import open_store
 
 SETTINGS = [
     ("eGeMAPSv02", "Functionals"),

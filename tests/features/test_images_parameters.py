@@ -275,9 +275,12 @@ def test_importing_features_brings_in_neither_torch_nor_opensmile():
     code = (
         "import sys, sklearn_dysarthria.features as f\n"
         "assert 'torch' not in sys.modules and 'opensmile' not in sys.modules\n"
-        "f.LogMelDeltaImages(); f.ImagesWithContext(None, None); f.EGeMAPSFeatures()\n"
+        "images = f.LogMelDeltaImages(sample_rate=8000, n_fft=256, n_mels=8, image_size=8)\n"
+        "f.ImagesWithContext(None, None); f.EGeMAPSFeatures()\n"
         "assert 'torch' not in sys.modules and 'opensmile' not in sys.modules\n"
-        "import sklearn_dysarthria.features._spectrogram\n"
+        "import numpy as np, pandas as pd\n"
+        "noise = np.random.default_rng(0).normal(size=4000)\n"
+        "images.transform(pd.DataFrame({'audio': [noise], 'sample_rate': 8000}))\n"
         "assert 'torch' in sys.modules and 'opensmile' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from sklearn_dysarthria import LogMelDeltaImages, make_dysarthric_speech
 from sklearn_dysarthria.features import _kernels as kernels
-from sklearn_dysarthria.features import _operators as operators
+from sklearn_dysarthria.features import _spectrogram as operators
 from sklearn_dysarthria.features._spectrogram import ImageRecipe
 
 DECIBELS = 0.01  # the promise

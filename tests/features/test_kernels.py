@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sklearn_dysarthria.exceptions import CacheWarning
 from sklearn_dysarthria.features import _kernels as kernels
-from sklearn_dysarthria.features._operators import derivative
+from sklearn_dysarthria.features._spectrogram import derivative
 
 
 @pytest.mark.parametrize("n_fft", [2, 3, 4, 5, 64, 401, 2048])

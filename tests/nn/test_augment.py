@@ -78,8 +78,31 @@ def test_one_mask_is_one_band_of_every_width_up_to_the_widest(kind):
     assert sorted(set(widths.tolist())) == list(range(9))
     counts = torch.bincount(widths)
     assert counts.min() > 2000 / 9 * 0.7
-    # torchaudio rounds a start and a width down, so that it hardly ever reaches the last one.
+    # A start and a width are rounded down, so that a mask hardly ever covers the last one.
     assert band[:, :-1].any(dim=0).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 40), (224, 224)])
+@pytest.mark.parametrize("fraction", [0.0, 0.125, 1.0])
+def test_masks_are_those_of_torchaudio_from_the_same_seed(size, fraction):
+    try:
+        from torchaudio.functional import mask_along_axis_iid
+    except (ImportError, OSError):
+        pytest.skip("torchaudio is missing, or was built for another torch")
+    X = torch.randn(50, 2, *size) + 10
+    torch.manual_seed(5)
+    ours = SpecAugment(0.5, fraction, fraction, 2, 3)(X)
+    torch.manual_seed(5)
+    chosen = torch.rand(50) < 0.5
+    kept = torch.ones(50, *size)
+    for axis, count in ((1, 3), (2, 2)):
+        for _ in range(count):
+            bound = int(fraction * size[axis - 1]) + 1
+            kept = mask_along_axis_iid(kept, mask_param=bound, mask_value=0.0, axis=axis)
+    masked = (kept == 0) & chosen[:, None, None]
+    mean = X.mean(dim=(2, 3), keepdim=True)
+    assert torch.equal(ours, torch.where(masked[:, None], mean, X))
+    assert masked.any() == (int(fraction * max(size)) > 0)
 
 
 def test_several_masks_cover_at_most_their_sum():

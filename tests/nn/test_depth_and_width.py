@@ -56,7 +56,7 @@ def test_smallest_images_at_every_depth(name):
                 backbone(torch.zeros(1, 3, size - 1, size))
             if name == "alexnet":  # max-pooling has nothing left one pixel below
                 with pytest.raises(RuntimeError, match="Output size is too small"):
-                    backbone.embed(torch.zeros(1, 3, size - 1, size))
+                    backbone.network(torch.zeros(1, 3, size - 1, size))
 
 
 @pytest.mark.parametrize("depth", [1, 3, 4, np.int64(5), None])

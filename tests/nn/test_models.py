@@ -138,7 +138,7 @@ def test_one_output_for_ordinal_losses(images, head):
 
 def test_depth_and_width_reach_the_backbone(images):
     shape = {"depth": 3, "width": 0.5}
-    module = hyper(backbone_depth=3, backbone_width=0.5, image_size=(32, 40), freeze=1)
+    module = hyper(depth=3, width=0.5, image_size=(32, 40), freeze=1)
     for found in (
         module.backbone,
         ConvNeXtModule(2, "femto", **shape, freeze=1).backbone,

@@ -38,11 +38,11 @@ def save(tmp_path):
     return to_file
 
 
-def refused(backbone, weights, name="convnext_femto") -> str:
+def refused(backbone, weights) -> str:
     """Message of the error, having made sure that nothing was loaded."""
     before = {key: tensor.clone() for key, tensor in backbone.state_dict().items()}
     with pytest.raises(WeightsError) as caught:
-        load_backbone_weights(name, backbone, weights)
+        load_backbone_weights(backbone, weights)
     for key, tensor in backbone.state_dict().items():
         assert torch.equal(tensor, before[key]), key
     assert "\n" not in str(caught.value)
@@ -51,7 +51,7 @@ def refused(backbone, weights, name="convnext_femto") -> str:
 
 def test_none_loads_nothing(backbone):
     before = {key: tensor.clone() for key, tensor in backbone.state_dict().items()}
-    load_backbone_weights("convnext_femto", backbone, None)
+    load_backbone_weights(backbone, None)
     assert all(torch.equal(tensor, before[key]) for key, tensor in backbone.state_dict().items())
 
 
@@ -60,7 +60,7 @@ def test_a_fitting_file_sets_every_tensor(backbone, good, save, last_layer):
     names = list(good)
     if last_layer == "theirs":
         good |= {"classifier.2.weight": torch.zeros(1000, 192), "classifier.2.bias": torch.ones(7)}
-    load_backbone_weights("convnext_femto", backbone, save(good))
+    load_backbone_weights(backbone, save(good))
     loaded = backbone.torchvision_state_dict()
     assert list(loaded) == names
     assert all(torch.equal(loaded[name], good[name]) for name in names)
@@ -68,12 +68,12 @@ def test_a_fitting_file_sets_every_tensor(backbone, good, save, last_layer):
 
 def test_loading_keeps_what_is_frozen_frozen(backbone, good, save):
     backbone.freeze(2)
-    load_backbone_weights("convnext_femto", backbone, save(good))
+    load_backbone_weights(backbone, save(good))
     assert [next(s.parameters()).requires_grad for s in backbone.stages] == [False] * 2 + [True] * 3
 
 
 def test_half_precision_is_converted(backbone, good, save):
-    load_backbone_weights("convnext_femto", backbone, save({k: v.half() for k, v in good.items()}))
+    load_backbone_weights(backbone, save({k: v.half() for k, v in good.items()}))
     stem = backbone.torchvision_state_dict()["features.0.0.weight"]
     assert stem.dtype == torch.float32
     assert torch.equal(stem, good["features.0.0.weight"].half().float())
@@ -162,7 +162,7 @@ def test_neither_file_nor_name(backbone, tmp_path):
     with torch.device("meta"):
         tiny = build_backbone("convnext_tiny")
     with pytest.raises(WeightsError) as caught:
-        load_backbone_weights("convnext_tiny", tiny, "AlexNet_Weights.IMAGENET1K_V1")
+        load_backbone_weights(tiny, "AlexNet_Weights.IMAGENET1K_V1")
     for name in ("IMAGENET1K_V1", "DEFAULT", "ConvNeXt_Tiny_Weights.IMAGENET1K_V1"):
         assert repr(name) in str(caught.value)
 
@@ -174,7 +174,7 @@ def test_femto_has_no_published_weights(backbone, name):
 
 def test_home_is_expanded(backbone, good, save, monkeypatch):
     monkeypatch.setenv("HOME", os.path.dirname(save(good, "mine.pth")))
-    load_backbone_weights("convnext_femto", backbone, "~/mine.pth")
+    load_backbone_weights(backbone, "~/mine.pth")
     assert torch.equal(
         backbone.torchvision_state_dict()["features.0.0.bias"], good["features.0.0.bias"]
     )
@@ -208,7 +208,7 @@ def fake_safetensors(monkeypatch):
 
 @pytest.mark.usefixtures("fake_safetensors")
 def test_safetensors(backbone, good, save, tmp_path):
-    load_backbone_weights("convnext_femto", backbone, save(good, "weights.safetensors"))
+    load_backbone_weights(backbone, save(good, "weights.safetensors"))
     assert torch.equal(
         backbone.torchvision_state_dict()["features.0.0.bias"], good["features.0.0.bias"]
     )
@@ -272,27 +272,27 @@ def tiny():
 @pytest.mark.parametrize("name", ["DEFAULT", "ConvNeXt_Tiny_Weights.IMAGENET1K_V1"])
 def test_named_weights_are_downloaded_once(tiny, publish, hub, tiny_file, digest, name):
     publish(tiny_file, f"tiny-{digest}.pth")
-    load_backbone_weights("convnext_tiny", tiny, name)
+    load_backbone_weights(tiny, name)
     source = torch.load(tiny_file, weights_only=True)
     loaded = tiny.torchvision_state_dict()
     assert all(torch.equal(loaded[key], source[key]) for key in loaded)
     cached = hub / f"tiny-{digest}.pth"
     assert cached.stat().st_size == tiny_file.stat().st_size
     publish(None, f"nowhere/{cached.name}")  # the server has it no more, the folder has
-    load_backbone_weights("convnext_tiny", tiny, name)
+    load_backbone_weights(tiny, name)
     cached.unlink()
 
 
 def test_wrong_checksum(tiny, publish, hub, tiny_file):
     publish(tiny_file, "tiny-00000000.pth")
-    message = refused(tiny, "DEFAULT", "convnext_tiny")
+    message = refused(tiny, "DEFAULT")
     assert 'invalid hash value (expected "00000000"' in message
     assert list(hub.iterdir()) == []
 
 
 def test_server_lacks_the_file(tiny, publish):
     publish(None, "tiny-00000000.pth")
-    message = refused(tiny, "DEFAULT", "convnext_tiny")
+    message = refused(tiny, "DEFAULT")
     assert "404" in message
     assert "give the path of the file as weights" in message
 
@@ -302,7 +302,7 @@ def test_offline(tiny, hub, monkeypatch):
         port = taken.getsockname()[1]
     url = f"http://127.0.0.1:{port}/tiny-00000000.pth"
     monkeypatch.setattr(ConvNeXt_Tiny_Weights.DEFAULT.value, "url", url)
-    message = refused(tiny, "IMAGENET1K_V1", "convnext_tiny")
+    message = refused(tiny, "IMAGENET1K_V1")
     assert f"from {url} (" in message
     assert "give the path of the file as weights" in message
     assert repr(str(hub)) in message
@@ -312,4 +312,4 @@ def test_a_damaged_file_in_the_hub_folder(tiny, publish, hub, digest):
     publish(None, f"tiny-{digest}.pth")
     hub.mkdir(parents=True)
     (hub / f"tiny-{digest}.pth").write_bytes(b"damaged")
-    assert "or was kept from it, is not" in refused(tiny, "DEFAULT", "convnext_tiny")
+    assert "or was kept from it, is not" in refused(tiny, "DEFAULT")

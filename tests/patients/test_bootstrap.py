@@ -183,10 +183,11 @@ def test_small_classes(size, warned):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"confidence": 1}, "confidence=1 must be between 0 and 1"),
-        ({"confidence": "95%"}, "confidence="),
-        ({"n_resamples": 0}, "n_resamples=0"),
-        ({"n_resamples": 10.0}, "n_resamples=10.0"),
+        ({"confidence": 1}, r"'confidence' .* must be a float in the range \(0.0, 1.0\). Got 1"),
+        ({"confidence": "95%"}, "'confidence' parameter .* Got '95%'"),
+        ({"n_resamples": 0}, r"'n_resamples' .* must be an int in the range \[1, inf\). Got 0"),
+        ({"n_resamples": 10.0}, "'n_resamples' parameter .* Got 10.0"),
+        ({"random_state": "x"}, "'random_state' parameter"),
         ({"patients": ["a"]}, "inconsistent numbers of samples"),
         ({"repeats": [0]}, "inconsistent numbers of samples"),
         ({"patients": [None] + list(range(19))}, "patients has missing values"),

@@ -11,11 +11,12 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import StackingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
-from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
+from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
 
 from sklearn_dysarthria import (
     HierarchicalClassifier,
+    HyperHead,
     HyperLinearClassifier,
     PatientFeaturesClassifier,
     PatientVotingClassifier,
@@ -26,9 +27,7 @@ from sklearn_dysarthria import (
     StratifiedPatientKFold,
     TaskFusionClassifier,
 )
-from sklearn_dysarthria._utils.decisions import common_rule, decide, decision_rule
 from sklearn_dysarthria.exceptions import PatientError, PatientLeakWarning
-from sklearn_dysarthria.patients._abstention import is_unsure
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn_dysarthria.exceptions.PatientLeakWarning",
@@ -37,7 +36,8 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def net(loss="coral", **changes):
-    small = {"context_dim": 2, "hidden_dim": 2, "n_contexts": 1, "random_state": 0}
+    head = HyperHead(context_dim=2, hidden_dim=2, n_contexts=1)
+    small = {"head": head, "random_state": 0}
     return HyperLinearClassifier(loss=loss, lr=0.02, **small | {"max_epochs": 3} | changes)
 
 
@@ -171,36 +171,6 @@ def test_the_model_of_patients_decides_a_stack(cohort, on_features):
     assert decided["prediction"].tolist() == expected.tolist()
     means = decided.filter(like="proba").to_numpy()
     assert (expected != means.argmax(axis=1)).any()
-
-
-def test_who_has_no_rule(alone):
-    X, y = alone
-    X, y = X[["f0", "f1"]].to_numpy(), y % 2
-    for model in (
-        LogisticRegression(),
-        net("cross_entropy"),
-        FixedThresholdClassifier(net("coral")),
-        HierarchicalClassifier(RidgeClassifier(), healthy=0),
-        SeedEnsembleClassifier(net("coral"), 2, voting="hard", random_state=0),
-    ):
-        assert decision_rule(model.fit(X, y)) is None
-    different = [graded(threshold=t).fit(X, y) for t in (0.3, 0.4)]
-    assert common_rule(different) is None
-    assert common_rule(different[:1]) is not None
-
-
-def test_grades_that_are_impossible_alike():
-    X, y = np.arange(8.0)[:, None], [0, 0, 0, 1, 1, 2, 3, 3]
-    rule = decision_rule(graded(threshold=0.0).fit(X, y))
-    certain = np.array([[1.0, 0.0, 0.0, 0.0]])
-    assert decide(rule, certain, np.arange(4)).tolist() == [2]  # in the middle of the grades
-
-
-def test_rounding_does_not_make_unsure():
-    confidence = np.array([0.55, 0.55 - 1e-15, 0.5499, 0.1 + 0.2, 1.0])
-    assert is_unsure(confidence, 0.55).tolist() == [False, False, True, True, False]
-    assert not is_unsure(np.array([0.7 - 0.4]), 0.3).any()
-    assert 0.7 - 0.4 < 0.3
 
 
 def test_weights_are_learned_from_such_decisions(tasks, on_features):

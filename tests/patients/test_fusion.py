@@ -8,7 +8,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from sklearn_dysarthria import TaskFusionClassifier
+from sklearn_dysarthria import HyperHead, TaskFusionClassifier
 from sklearn_dysarthria.exceptions import (
     PatientError,
     PatientLeakWarning,
@@ -19,7 +19,7 @@ FUSIONS = ("concat", "gmu", "attention", "film")
 
 
 def speakers(n_patients=30, n_classes=2, tasks="ab", informative="ab", seed=0, repeats=1):
-    """One or more recordings of every task; only some tasks tell the class."""
+    """One or more recordings of every task; only some tasks differ by class."""
     rng = np.random.default_rng(seed)
     rows, y = [], []
     for number in range(n_patients):
@@ -37,7 +37,7 @@ def speakers(n_patients=30, n_classes=2, tasks="ab", informative="ab", seed=0, r
 def fusion_model(fusion="gmu", **parameters):
     """A small network on columns f0 and f1."""
     features = ColumnTransformer([("f", "passthrough", ["f0", "f1"])])
-    small = {"embedding_dim": 8, "fusion_dim": 8, "hidden_dim": 16, "context_dim": 8}
+    small = {"embedding_dim": 8, "fusion_dim": 8, "head": HyperHead(hidden_dim=16, context_dim=8)}
     small |= {"lr": 0.02, "max_epochs": 15, "random_state": 0, "device": "cpu"}
     return TaskFusionClassifier(
         make_pipeline(features, StandardScaler()), fusion=fusion, **small | parameters
@@ -250,7 +250,7 @@ def test_named_tasks_and_unknown_ones():
     assert model.tasks_ == ["c", "a"]
     rest = X["task"] != "b"
     same = fusion_model(tasks=["c", "a"]).fit(X[rest], y[rest])
-    decided = model.predict_patients(X)  # the fit has told of "b" already
+    decided = model.predict_patients(X)  # the fit has warned of "b" already
     pd.testing.assert_frame_equal(decided, same.predict_patients(X[rest]))
     new = X.assign(task=X["task"].replace("b", "d"))
     others = X.assign(patient="Q" + X["patient"])
@@ -261,10 +261,10 @@ def test_named_tasks_and_unknown_ones():
     only_b = X["task"] == "b"
     with pytest.raises(PatientError, match="'P00' has no rec"):
         model.predict(X[only_b])
-    lonely = X.copy()
-    lonely.loc[lonely["patient"] == "P04", "task"] = "b"
+    moved = X.copy()
+    moved.loc[moved["patient"] == "P04", "task"] = "b"
     with pytest.warns(RecordingWarning), pytest.raises(PatientError, match="'P04' has no rec"):
-        model.fit(lonely, y)
+        model.fit(moved, y)
     for wrong in ([], ["a", "a"]):
         with pytest.raises(ValueError, match="at least one task, and each only once"):
             fusion_model(tasks=wrong).fit(X, y)
@@ -273,7 +273,7 @@ def test_named_tasks_and_unknown_ones():
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
-def test_an_absence_that_was_never_trained_is_told(fusion):
+def test_an_absence_that_was_never_trained_draws_a_warning(fusion):
     X, y = speakers()
     part = X[(X["task"] == "a") | (X["patient"] != "P00")]
     model = fusion_model(fusion).fit(X, y)

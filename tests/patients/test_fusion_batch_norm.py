@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.preprocessing import FunctionTransformer
 
-from sklearn_dysarthria import TaskFusionClassifier
+from sklearn_dysarthria import Backbone, HyperHead, TaskFusionClassifier
 
 
 def take_images(X):
@@ -29,8 +29,9 @@ def table(n_patients, tasks=("a", "b")):
 
 
 def fusion(**changes):
-    options = {"backbone": "shufflenet_v2_x0_5", "weights": None, "max_epochs": 1}
-    options |= {"embedding_dim": 8, "fusion_dim": 8, "hidden_dim": 8, "context_dim": 4}
+    options = {"backbone": Backbone("shufflenet_v2_x0_5", weights=None), "max_epochs": 1}
+    options |= {"embedding_dim": 8, "fusion_dim": 8}
+    options |= {"head": HyperHead(hidden_dim=8, context_dim=4)}
     options |= {"random_state": 0, "device": "cpu"}
     return TaskFusionClassifier(FunctionTransformer(take_images), **options | changes)
 

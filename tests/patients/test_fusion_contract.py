@@ -1,4 +1,4 @@
-"""TaskFusionClassifier as scikit-learn sees it, and what it refuses."""
+"""TaskFusionClassifier as scikit-learn sees it, and its errors."""
 
 import pickle
 
@@ -15,7 +15,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils._param_validation import InvalidParameterError
 
-from sklearn_dysarthria import StratifiedPatientKFold, TaskFusionClassifier, patient_scorer
+from sklearn_dysarthria import (
+    Backbone,
+    EarlyStopping,
+    HyperHead,
+    StratifiedPatientKFold,
+    TaskFusionClassifier,
+    patient_scorer,
+)
 from sklearn_dysarthria.exceptions import (
     MissingColumnError,
     PatientError,
@@ -25,7 +32,7 @@ from sklearn_dysarthria.exceptions import (
 
 
 def speakers(n_patients=30, n_classes=2, tasks="ab", informative="ab", seed=0, repeats=1):
-    """One or more recordings of every task; only some tasks tell the class."""
+    """One or more recordings of every task; only some tasks differ by class."""
     rng = np.random.default_rng(seed)
     rows, y = [], []
     for number in range(n_patients):
@@ -43,7 +50,7 @@ def speakers(n_patients=30, n_classes=2, tasks="ab", informative="ab", seed=0, r
 def fusion_model(fusion="gmu", **parameters):
     """A small network on columns f0 and f1."""
     features = ColumnTransformer([("f", "passthrough", ["f0", "f1"])])
-    small = {"embedding_dim": 8, "fusion_dim": 8, "hidden_dim": 16, "context_dim": 8}
+    small = {"embedding_dim": 8, "fusion_dim": 8, "head": HyperHead(hidden_dim=16, context_dim=8)}
     small |= {"lr": 0.02, "max_epochs": 15, "random_state": 0, "device": "cpu"}
     return TaskFusionClassifier(
         make_pipeline(features, StandardScaler()), fusion=fusion, **small | parameters
@@ -69,7 +76,7 @@ def test_model_selection():
     grid = {"fusion": ["gmu", "film"], "transformer__standardscaler__with_std": [True]}
     search = GridSearchCV(model, grid, cv=folds, scoring=scorer, error_score="raise").fit(X, y)
     assert search.best_params_["fusion"] in ("gmu", "film")
-    stopped = fusion_model(max_epochs=2, early_stopping=True)
+    stopped = fusion_model(max_epochs=2, early_stopping=EarlyStopping())
     assert np.isfinite(cross_val_score(stopped, X, y, cv=folds)).all()
 
 
@@ -111,7 +118,9 @@ def test_labels_of_any_type(labels):
 
 def test_early_stopping_holds_out_whole_patients():
     X, y = speakers(repeats=3)
-    model = fusion_model(early_stopping=True, validation_fraction=0.3, max_epochs=3).fit(X, y)
+    model = fusion_model(early_stopping=EarlyStopping(validation_fraction=0.3), max_epochs=3).fit(
+        X, y
+    )
     held_out = set(model.validation_patients_)
     assert 0 < len(held_out) < 15
     assert held_out < set(X["patient"])
@@ -119,7 +128,7 @@ def test_early_stopping_holds_out_whole_patients():
     assert not hasattr(fusion_model(max_epochs=1).fit(X, y), "validation_patients_")
 
 
-def test_leaks_are_told():
+def test_leaks_draw_a_warning():
     X, y = speakers()
     model = fusion_model().fit(X, y)
     model.predict(X)
@@ -138,9 +147,7 @@ def test_images(share):
     model = TaskFusionClassifier(
         FunctionTransformer(take_image),
         fusion="gmu",
-        backbone="convnext_femto",
-        weights=None,
-        freeze=1,
+        backbone=Backbone("convnext_femto", weights=None, freeze=1),
         share_backbone=share,
         embedding_dim=8,
         fusion_dim=4,
@@ -172,11 +179,11 @@ def test_errors():
         model.fit(X, np.arange(len(y)) % 2)
     with pytest.raises(ValueError, match=r"made shape \(12,\)"):
         clone(model).set_params(transformer=FunctionTransformer(one_column)).fit(X, y)
-    spoilt = X.copy()
-    spoilt.loc[4, "f0"] = np.inf
+    broken = X.copy()
+    broken.loc[4, "f0"] = np.inf
     partly = clone(model).set_params(transformer=FunctionTransformer(take_features))
     with pytest.raises(ValueError, match=r"NaN or infinity inside rows \[4\]"):
-        partly.fit(spoilt, y)
+        partly.fit(broken, y)
     partly.fit(X, y)
     partly.transformer_.set_params(func=take_one)
     with pytest.raises(ValueError, match=r"shape \(1,\), but the network was trained on \(2,\)"):
@@ -204,7 +211,9 @@ def take_one(X):
         {"fusion_dim": 0},
         {"tasks": "phonationA"},
         {"share_backbone": "yes"},
-        {"freeze": "some"},
+        {"backbone__freeze": "some"},
+        {"loss": "crossentropy"},
+        {"early_stopping": True},
         {"lr": 0.0},
         {"mixed_precision": "always"},
         {"transformer": "egemaps"},
@@ -212,8 +221,15 @@ def take_one(X):
 )
 def test_parameters_are_validated(parameters):
     X, y = speakers(6)
-    with pytest.raises(InvalidParameterError, match=next(iter(parameters))):
-        fusion_model().set_params(**parameters).fit(X, y)
+    model = fusion_model(backbone=Backbone())
+    with pytest.raises(InvalidParameterError, match=next(iter(parameters)).split("__")[-1]):
+        model.set_params(**parameters).fit(X, y)
+
+
+def test_contexts_are_noise():
+    X, y = speakers(6)
+    with pytest.raises(ValueError, match="context='data' needs a vector beside each image"):
+        fusion_model(head=HyperHead(context="data")).fit(X, y)
 
 
 @pytest.mark.parametrize("loss", ["coral", "corn", "cumulative_link"])
@@ -230,9 +246,15 @@ def test_grades_are_fused_with_ordinal_losses(loss):
 def test_backbones_can_be_cut_and_made_narrow():
     X, y = speakers(n_patients=4)
     images = FunctionTransformer(take_image)
-    arguments = {"backbone": "convnext_femto", "weights": None, "max_epochs": 1}
-    arguments |= {"embedding_dim": 8, "fusion_dim": 8, "random_state": 0}
-    whole = TaskFusionClassifier(images, **arguments).fit(X, y)
-    cut = TaskFusionClassifier(images, backbone_depth=2, **arguments).fit(X, y)
-    narrow = TaskFusionClassifier(images, backbone_width=0.5, **arguments).fit(X, y)
+    model = TaskFusionClassifier(
+        images,
+        backbone=Backbone("convnext_femto", weights=None),
+        max_epochs=1,
+        embedding_dim=8,
+        fusion_dim=8,
+        random_state=0,
+    )
+    whole = clone(model).fit(X, y)
+    cut = clone(model).set_params(backbone__depth=2).fit(X, y)
+    narrow = clone(model).set_params(backbone__width=0.5).fit(X, y)
     assert cut.n_parameters_ < whole.n_parameters_ > narrow.n_parameters_

@@ -5,32 +5,36 @@ import pytest
 from sklearn.model_selection import GridSearchCV, cross_validate
 
 from sklearn_dysarthria import (
+    EarlyStopping,
+    HyperHead,
     HyperLinearClassifier,
     PatientFeaturesClassifier,
     PatientVotingClassifier,
     StratifiedPatientKFold,
 )
-from sklearn_dysarthria.classifiers import _base
 
 
 @pytest.fixture
 def inner_splits(monkeypatch):
     """Patients of every inner training and validation part, as they were made."""
     made = []
-    genuine = _base.hold_out_patients
+    genuine = EarlyStopping.hold_out
 
-    def spy(labels, patients, *args):
-        train, valid = genuine(labels, patients, *args)
+    def spy(self, labels, patients, seed):
+        train, valid = genuine(self, labels, patients, seed)
         made.append((set(patients[train]), set(patients[valid])))
         return train, valid
 
-    monkeypatch.setattr(_base, "hold_out_patients", spy)
+    monkeypatch.setattr(EarlyStopping, "hold_out", spy)
     return made
 
 
 def network():
     return HyperLinearClassifier(
-        early_stopping=True, max_epochs=1, context_dim=2, hidden_dim=2, n_contexts=1, random_state=0
+        early_stopping=EarlyStopping(),
+        max_epochs=1,
+        head=HyperHead(context_dim=2, hidden_dim=2, n_contexts=1),
+        random_state=0,
     )
 
 

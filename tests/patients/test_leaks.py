@@ -29,6 +29,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sklearn_dysarthria import (
+    EarlyStopping,
     EGeMAPSFeatures,
     HyperLinearClassifier,
     PatientFeaturesClassifier,
@@ -159,11 +160,11 @@ class TestSamplers:
 
     def test_early_stopping_refuses(self, routing):
         X, y = recordings()
-        net = HyperLinearClassifier(early_stopping=True, max_epochs=1)
+        net = HyperLinearClassifier(early_stopping=EarlyStopping(), max_epochs=1)
         keep_all = FunctionSampler(func=lambda X, y: (X[::-1], y[::-1]), validate=False)
         with config_context(enable_metadata_routing=routing):
             pipeline = sampling_pipeline(FunctionTransformer(loudness), keep_all, net)
-            with pytest.raises(ValueError, match="early_stopping=True holds out patients"):
+            with pytest.raises(ValueError, match="early_stopping holds out patients"):
                 PatientVotingClassifier(pipeline).fit(X, y)
 
     def test_without_a_need_for_patients_it_works(self, routing):

@@ -11,6 +11,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_dysarthria import (
+    EarlyStopping,
     HyperLinearClassifier,
     PatientVotingClassifier,
     StratifiedPatientKFold,
@@ -221,7 +222,7 @@ class TestStacking:
     @pytest.mark.usefixtures("routing")
     def test_patients_reach_the_final_estimator(self, tasks, on_features):
         X, y = tasks()
-        final = HyperLinearClassifier(early_stopping=True, max_epochs=1, random_state=0)
+        final = HyperLinearClassifier(early_stopping=EarlyStopping(), max_epochs=1, random_state=0)
         model = PatientVotingClassifier(
             on_features(LogisticRegression()), "stacked", final_estimator=final
         ).fit(X, y)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sklearn_dysarthria.patients._task_items import TaskRecordings, sorted_patients
+from sklearn_dysarthria.patients.fusion._items import TaskRecordings, sorted_patients
 
 
 def recordings(rows):

@@ -24,6 +24,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_dysarthria import (
+    EarlyStopping,
     HyperLinearClassifier,
     PatientVotingClassifier,
     SkipFailedRows,
@@ -234,18 +235,16 @@ class TestInnerFolds:
         assert set().union(*asked["phonation"]) == set(X["patient"][everybody])
 
     def test_early_stopping_inside(self, tasks, on_features, voting, monkeypatch):
-        from sklearn_dysarthria.classifiers import _base
+        made, genuine = [], EarlyStopping.hold_out
 
-        made, genuine = [], _base.hold_out_patients
-
-        def spy(labels, patients, *args):
-            train, valid = genuine(labels, patients, *args)
+        def spy(self, labels, patients, seed):
+            train, valid = genuine(self, labels, patients, seed)
             made.append((set(patients[train]), set(patients[valid])))
             return train, valid
 
-        monkeypatch.setattr(_base, "hold_out_patients", spy)
+        monkeypatch.setattr(EarlyStopping, "hold_out", spy)
         X, y = tasks()
-        net = HyperLinearClassifier(early_stopping=True, max_epochs=1, random_state=0)
+        net = HyperLinearClassifier(early_stopping=EarlyStopping(), max_epochs=1, random_state=0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # one epoch is no better than chance
             PatientVotingClassifier(on_features(net), voting, cv=2).fit(X, y)

@@ -17,9 +17,12 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_dysarthria import (
     AddNoise,
+    Backbone,
     BackboneClassifier,
     ConvNeXtSeverityClassifier,
+    EarlyStopping,
     EGeMAPSFeatures,
+    HyperHead,
     HyperLinearClassifier,
     PatientVotingClassifier,
     RecordingOverSampler,
@@ -28,7 +31,6 @@ from sklearn_dysarthria import (
     StratifiedPatientKFold,
     make_dysarthric_speech,
 )
-from sklearn_dysarthria.classifiers import _base
 from sklearn_dysarthria.exceptions import RecordingWarning
 
 FOLDS = StratifiedPatientKFold(3, random_state=0)
@@ -173,7 +175,11 @@ def test_the_same_training_as_oversample_in_the_classifier():
     images = rng.standard_normal((10, 3, 32, 32)).astype(np.float32)
     y = np.array([1, 5, 5, 2, 5, 1, 5, 5, 2, 5])
     tiny = ConvNeXtSeverityClassifier(
-        variant="femto", weights=None, max_epochs=1, batch_size=4, lr=1e-3, random_state=0
+        backbone=Backbone("convnext_femto", weights=None),
+        max_epochs=1,
+        batch_size=4,
+        lr=1e-3,
+        random_state=0,
     )
     times = {1: 3, 2: 2}
     inside = clone(tiny).set_params(oversample=times).fit(images, y)
@@ -218,20 +224,23 @@ def test_recordings_that_fail_are_told_by_their_own_label():
 def inner_splits(monkeypatch):
     """Labels and patients of every inner training and validation part, as they were made."""
     made = []
-    genuine = _base.hold_out_patients
+    genuine = EarlyStopping.hold_out
 
-    def spy(labels, patients, *args):
-        train, valid = genuine(labels, patients, *args)
+    def spy(self, labels, patients, seed):
+        train, valid = genuine(self, labels, patients, seed)
         made.append([(labels[part], patients[part]) for part in (train, valid)])
         return train, valid
 
-    monkeypatch.setattr(_base, "hold_out_patients", spy)
+    monkeypatch.setattr(EarlyStopping, "hold_out", spy)
     return made
 
 
 def network():
     return HyperLinearClassifier(
-        early_stopping=True, max_epochs=1, context_dim=2, hidden_dim=2, n_contexts=1, random_state=0
+        early_stopping=EarlyStopping(),
+        max_epochs=1,
+        head=HyperHead(context_dim=2, hidden_dim=2, n_contexts=1),
+        random_state=0,
     )
 
 
@@ -261,11 +270,11 @@ def test_early_stopping_holds_out_whole_patients_behind_a_sampler(sampler, inner
 def test_rows_made_up_by_smote_belong_to_nobody():
     X, y = cohort()
     smote = SMOTE(k_neighbors=3, random_state=0)
-    with pytest.raises(ValueError, match="early_stopping=True holds out patients"):
+    with pytest.raises(ValueError, match="early_stopping holds out patients"):
         PatientVotingClassifier(sampled_inside(smote, network())).fit(X, y)
     # A plain step behind a sampler gets none either, whatever the sampler.
     plain = PatientVotingClassifier(sampled_last(SAMPLERS["multipliers"], network()))
-    with pytest.raises(ValueError, match="early_stopping=True holds out patients"):
+    with pytest.raises(ValueError, match="early_stopping holds out patients"):
         plain.fit(X, y)
 
 
@@ -329,6 +338,8 @@ def test_a_subclass_with_its_own_fit_is_given_images():
             return super().fit(2 * np.asarray(X), y, groups)
 
     images = np.random.default_rng(0).normal(size=(6, 3, 32, 32)).astype(np.float32)
-    net = Doubled("convnext_femto", weights=None, max_epochs=1, random_state=0, device="cpu")
+    net = Doubled(
+        Backbone("convnext_femto", weights=None), max_epochs=1, random_state=0, device="cpu"
+    )
     model = ResampledClassifier(RecordingOverSampler(multipliers={1: 2}), net)
     assert model.fit(images, [0, 0, 0, 0, 1, 1]).predict(images).shape == (6,)

@@ -4,6 +4,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from joblib.parallel import ThreadingBackend
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
@@ -96,11 +97,14 @@ def test_values_are_those_of_the_decisions(result):
     assert found == pytest.approx(np.mean(by_repeat))
 
 
-@pytest.mark.forks
+class _AllAtTheEnd(ThreadingBackend):
+    supports_return_generator = False
+
+
 def test_a_backend_that_returns_everything_at_the_end(speech):
     X, y = speech
     alone = compare(X, y, methods={"d": dummy()}, **QUICK)
-    with joblib.parallel_config(backend="multiprocessing", n_jobs=2):
+    with joblib.parallel_config(backend=_AllAtTheEnd(), n_jobs=2):
         together = compare(X, y, methods={"d": dummy()}, **QUICK)
     pd.testing.assert_frame_equal(together.predictions, alone.predictions)
 

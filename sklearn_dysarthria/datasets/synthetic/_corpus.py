@@ -1,32 +1,29 @@
-"""A synthetic corpus of dysarthric speech, to try a method on before the data arrive."""
+"""A synthetic corpus of dysarthric speech, to try a method on before the data arrive.
+
+Speakers are drawn, recorded on a device, and written to files or kept in memory.  What lies between
+the lips and the file (silence, room noise, the microphone, the level) does not depend on the
+speaker's severity.
+"""
 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
+from scipy.signal import butter, lfilter, sosfilt
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from sklearn_dysarthria._utils.progress import parallel_map
-from sklearn_dysarthria.datasets.synthetic._arguments import (
-    TASKS,
-    checked_classes,
-    checked_difficulty,
-    checked_duration,
-    checked_sample_rate,
-    checked_tasks,
-    class_sizes,
-    count_of_patients,
-    seed_entropy,
-)
-from sklearn_dysarthria.datasets.synthetic._channel import DEVICES, draw_level, record
-from sklearn_dysarthria.datasets.synthetic._speech_model import (
+from sklearn_dysarthria._utils.parallel import parallel_map
+from sklearn_dysarthria.datasets._tasks import TASKS
+from sklearn_dysarthria.datasets.synthetic._speakers import (
     Speaker,
     articulation_of,
     draw_speaker,
@@ -34,135 +31,36 @@ from sklearn_dysarthria.datasets.synthetic._speech_model import (
     traits_today,
     vowel_formants,
 )
-from sklearn_dysarthria.datasets.synthetic._voice import sustained_vowel, syllable_train
+from sklearn_dysarthria.datasets.synthetic._utterances import sustained_vowel, syllable_train
 
 __all__ = ["make_dysarthric_speech"]
 
+DIFFICULTIES = {"easy": 0.2, "medium": 0.6, "hard": 0.85}
+"""Share of the standard deviation of severity that the class does not explain, by name."""
+
 _SYNTHESIS_RATE = 16000  # Hz; lower rates are sampled down from here
+_LOWEST_RATE = 8000  # Hz; below, the second formant of /i/ is lost
+_SHORTEST = 0.5  # s; less holds hardly one slow syllable between its silences
 
 
-@dataclass(frozen=True)
-class _Corpus:
-    """What all patients of a corpus have in common."""
-
-    tasks: tuple[str, ...]
-    difficulty: float
-    duration: tuple[float, float]
-    sample_rate: int
-    folder: Path | None
-    entropy: Any
-
-
-@dataclass(frozen=True)
-class _Patient:
-    """Who is to be recorded."""
-
-    number: int
-    name: str
-    position: float
-
-
-def _generator(entropy: Any, *key: int) -> np.random.Generator:
-    """Return the generator of one patient or recording, whatever else the corpus holds."""
-    return np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=key))
-
-
-def _speaker(patient: _Patient, corpus: _Corpus) -> Speaker:
-    return draw_speaker(
-        patient.position, corpus.difficulty, _generator(corpus.entropy, 1, patient.number)
-    )
-
-
-def _speech(
-    speaker: Speaker, task: str, n_samples: int, sample_rate: int, rng: np.random.Generator
-) -> np.ndarray:
-    traits = traits_today(speaker, rng)
-    phonation = phonation_of(speaker, traits, rng)
-    vowel = vowel_formants(speaker, task[-1], traits["centralisation"])
-    nasality = traits["nasality"]
-    if task.startswith("phonation"):
-        return sustained_vowel(phonation, vowel, nasality, n_samples, sample_rate, rng)
-    articulation = articulation_of(speaker, task[-2], traits)
-    return syllable_train(phonation, articulation, vowel, nasality, n_samples, sample_rate, rng)
-
-
-def _recording(
-    patient: _Patient, speaker: Speaker, device: str, task: str, corpus: _Corpus
-) -> np.ndarray:
-    key = (2, patient.number, TASKS.index(task))
-    # Length, level and silences come from a generator that nothing else draws from, so that no
-    # property of the speaker can shift them.
-    frame, voice, room = (_generator(corpus.entropy, *key, part) for part in range(3))
-    rate = max(corpus.sample_rate, _SYNTHESIS_RATE)
-    n_samples = round(frame.uniform(*corpus.duration) * rate)
-    silence = [round(n_samples * frame.uniform(0.03, 0.12)) for _ in range(2)]
-    peak = draw_level(frame)
-    speech = _speech(speaker, task, n_samples - sum(silence), rate, voice)
-    heard = record(speech, DEVICES[device], (silence[0], silence[1]), peak, rate, room)
-    if rate == corpus.sample_rate:
-        return heard
-    import soxr
-
-    return soxr.resample(heard, rate, corpus.sample_rate, quality="HQ").astype(np.float32)
-
-
-def _write(path: Path, samples: np.ndarray, sample_rate: int) -> str:
-    import soundfile
-
-    # Under its own name only once it is whole, however the work ends.
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    unfinished = Path(name)
-    try:
-        soundfile.write(unfinished, np.clip(samples, -1, 1), sample_rate, subtype="PCM_16")
-        # mkstemp keeps others out; the result is a file like any other.
-        umask = os.umask(0)
-        os.umask(umask)
-        unfinished.chmod(0o666 & ~umask)
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    return os.fspath(path)
-
-
-def _rows(patient: _Patient, corpus: _Corpus) -> list[dict[str, Any]]:
-    """Record a patient in all tasks, on the device of that day."""
-    speaker = _speaker(patient, corpus)
-    choice = _generator(corpus.entropy, 3, patient.number)
-    device = list(DEVICES)[int(choice.integers(len(DEVICES)))]
-    rows = []
-    for task in corpus.tasks:
-        audio: Any = _recording(patient, speaker, device, task, corpus)
-        if corpus.folder is not None:
-            path = corpus.folder / f"{patient.name}_{task}.wav"
-            audio = _write(path, audio, corpus.sample_rate)
-        rows.append(
-            {
-                "audio": audio,
-                "sample_rate": corpus.sample_rate,
-                "patient": patient.name,
-                "task": task,
-                "sex": speaker.sex,
-                "age": speaker.age,
-                "device": device,
-            }
-        )
-    return rows
-
-
-def _admit(n_patients: int, sizes: np.ndarray, entropy: Any) -> tuple[list[_Patient], np.ndarray]:
-    """Deal classes to patients in random order; also return the class of each."""
-    classes = np.repeat(np.arange(len(sizes)), sizes)
-    _generator(entropy, 0).shuffle(classes)
-    digits = max(3, len(str(n_patients)))
-    patients = [
-        _Patient(number, f"S{number + 1:0{digits}d}", float(of_class / (len(sizes) - 1)))
-        for number, of_class in enumerate(classes)
-    ]
-    return patients, classes
-
-
+@validate_params(
+    {
+        "n_patients": [Interval(Integral, 1, None, closed="left")],
+        "tasks": [str, "array-like"],
+        "classes": [Interval(Integral, 2, None, closed="left"), "array-like"],
+        "weights": ["array-like", None],
+        "difficulty": [StrOptions(set(DIFFICULTIES)), Interval(Real, 0, 1, closed="both")],
+        "sample_rate": [Interval(Real, _LOWEST_RATE, None, closed="left")],
+        "folder": [str, os.PathLike, None],
+        "random_state": [
+            Interval(Integral, 0, None, closed="left"),
+            np.random.RandomState,
+            np.random.Generator,
+            None,
+        ],
+    },
+    prefer_skip_nested_validation=False,
+)
 def make_dysarthric_speech(
     n_patients: int = 40,
     *,
@@ -183,11 +81,11 @@ def make_dysarthric_speech(
     turbulence; formants of the speaker's sex, vocal-tract length and vowel, drawn towards a
     neutral tube; a leaking velum; and, in the syllable tasks, stops with closure, burst, voice
     onset time and formant transitions, spoken at a rate and with a regularity of their own.  A
-    latent severity moves all of these, each with the spread between speakers that makes the
+    latent severity changes all of these, each with the variation between speakers that makes the
     classes overlap.  Device, noise, level, silences, length, sex and age are drawn independently
     of the class.
 
-    The corpus is for trying, testing and teaching methods.  A score on it says nothing about
+    The corpus serves to try, test and teach methods.  A score on it says nothing about
     patients.
 
     Parameters
@@ -219,10 +117,10 @@ def make_dysarthric_speech(
         Sampling rate in Hz, at least 8000.
     folder : path-like, optional
         Write 16-bit WAV files here, named by patient and task, and return their paths instead
-        of samples.  The folder is made if necessary; files of the same name are replaced.  Work
-        that is interrupted leaves whole recordings, though not all of them.
+        of samples.  The folder is created if necessary; files of the same name are replaced.  An
+        interrupted call leaves complete recordings, though not all of them.
     n_jobs : int, optional
-        Processes to synthesise with; the result does not depend on it.
+        Workers that synthesise; the result does not depend on it.
     random_state : int, RandomState, Generator or None, default=None
         Seed.  The same integer gives the same corpus; a patient's voice does not depend on the
         tasks asked for.
@@ -327,22 +225,297 @@ def make_dysarthric_speech(
     >>> y.shape
     (8,)
     """
-    labels = checked_classes(classes)
-    n_patients = count_of_patients(n_patients)
-    sizes = class_sizes(n_patients, len(labels), weights)
+    labels = _check_classes(classes)
+    sizes = _class_sizes(int(n_patients), len(labels), weights)
     corpus = _Corpus(
-        tasks=checked_tasks(tasks),
-        difficulty=checked_difficulty(difficulty),
-        duration=checked_duration(duration),
-        sample_rate=checked_sample_rate(sample_rate),
+        tasks=_check_tasks(tasks),
+        difficulty=DIFFICULTIES[difficulty] if isinstance(difficulty, str) else float(difficulty),
+        duration=_check_duration(duration),
+        sample_rate=_check_sample_rate(sample_rate),
         folder=None if folder is None else Path(folder),
-        entropy=seed_entropy(random_state),
+        entropy=_seed_entropy(random_state),
     )
     if corpus.folder is not None:
         corpus.folder.mkdir(parents=True, exist_ok=True)
-    patients, of_class = _admit(n_patients, sizes, corpus.entropy)
+    patients, of_class = _draw_patients(corpus, sizes)
     recorded = parallel_map(
-        partial(_rows, corpus=corpus), patients, n_jobs=n_jobs, verbose=verbose, desc="synthesising"
+        partial(_record_patient, corpus=corpus),
+        patients,
+        n_jobs=n_jobs,
+        verbose=verbose,
+        desc="synthesising",
     )
     X = pd.DataFrame([row for rows in recorded for row in rows])
     return X, labels[np.repeat(of_class, len(corpus.tasks))]
+
+
+@dataclass(frozen=True)
+class Device:
+    """A recording device.
+
+    Parameters
+    ----------
+    low, high : float
+        Band it passes, Hz.
+    tilt : float
+        Change of gain from low to high frequencies, dB.
+    noise : float
+        Noise below the voice, dB, on average.
+    """
+
+    low: float
+    high: float
+    tilt: float
+    noise: float
+
+
+DEVICES = {
+    "headset": Device(low=60, high=7500, tilt=1.0, noise=42.0),
+    "phone-a": Device(low=120, high=7000, tilt=3.0, noise=36.0),
+    "phone-b": Device(low=180, high=5500, tilt=-2.0, noise=33.0),
+    "phone-c": Device(low=100, high=3800, tilt=0.0, noise=35.0),
+    "tablet": Device(low=80, high=6500, tilt=-3.0, noise=31.0),
+}
+"""Invented, but as different as the devices of a multi-centre corpus of smartphone recordings."""
+
+_NOISE_SPREAD = 3.0  # dB between recordings of one device
+
+
+def record(
+    speech: np.ndarray,
+    device: Device,
+    silence: tuple[int, int],
+    peak: float,
+    sample_rate: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Record speech on a device.
+
+    Parameters
+    ----------
+    speech : ndarray of shape (n_samples,)
+        What reaches the microphone.
+    device : Device
+        Its band, and the noise that it adds.
+    silence : (int, int)
+        Samples before and after the speech.
+    peak : float
+        Largest absolute value of the result.
+    sample_rate : float
+        Samples per second.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    ndarray of shape (silence[0] + n_samples + silence[1],), dtype float32
+        The recording.
+    """
+    power = np.mean(speech**2)
+    signal = np.pad(speech, silence)
+    # A pole at 0.9 makes the hiss a murmur: rooms and amplifiers are louder at the bottom.
+    noise = lfilter([1.0], [1.0, -0.9], rng.standard_normal(len(signal)))
+    below = device.noise + _NOISE_SPREAD * np.clip(rng.standard_normal(), -2, 2)
+    noise *= np.sqrt(power * 10 ** (-below / 10) / np.mean(noise**2))
+    heard = _shelf(signal + noise, device.tilt, sample_rate)
+    heard = sosfilt(butter(2, device.low, "highpass", fs=sample_rate, output="sos"), heard)
+    if device.high < 0.48 * sample_rate:
+        heard = sosfilt(butter(4, device.high, fs=sample_rate, output="sos"), heard)
+    return (heard * (peak / np.abs(heard).max())).astype(np.float32)
+
+
+def _shelf(samples: np.ndarray, tilt: float, sample_rate: float) -> np.ndarray:
+    """Raise everything above about 1 kHz by ``tilt`` decibels."""
+    lows = sosfilt(butter(1, 1000.0, fs=sample_rate, output="sos"), samples)
+    return lows + (samples - lows) * 10 ** (tilt / 20)
+
+
+@dataclass(frozen=True)
+class _Corpus:
+    """What all patients of a corpus have in common."""
+
+    tasks: tuple[str, ...]
+    difficulty: float
+    duration: tuple[float, float]
+    sample_rate: int
+    folder: Path | None
+    entropy: Any
+
+    def generator(self, *key: int) -> np.random.Generator:
+        """Return the generator of one patient or recording, independent of all others."""
+        return np.random.default_rng(np.random.SeedSequence(self.entropy, spawn_key=key))
+
+
+@dataclass(frozen=True)
+class _Patient:
+    """A speaker to be recorded: number, name, and position of the class from 0 to 1."""
+
+    number: int
+    name: str
+    position: float
+
+
+def _draw_patients(corpus: _Corpus, sizes: np.ndarray) -> tuple[list[_Patient], np.ndarray]:
+    """Assign classes to patients in random order; also return the class of each."""
+    classes = np.repeat(np.arange(len(sizes)), sizes)
+    corpus.generator(0).shuffle(classes)
+    digits = max(3, len(str(len(classes))))
+    patients = [
+        _Patient(number, f"S{number + 1:0{digits}d}", float(of_class / (len(sizes) - 1)))
+        for number, of_class in enumerate(classes)
+    ]
+    return patients, classes
+
+
+def _record_patient(patient: _Patient, corpus: _Corpus) -> list[dict[str, Any]]:
+    """Return a patient's rows of the table: all tasks, recorded on one device."""
+    speaker = draw_speaker(patient.position, corpus.difficulty, corpus.generator(1, patient.number))
+    choice = corpus.generator(3, patient.number)
+    device = list(DEVICES)[int(choice.integers(len(DEVICES)))]
+    rows = []
+    for task in corpus.tasks:
+        audio: Any = _record_task(patient, speaker, device, task, corpus)
+        if corpus.folder is not None:
+            path = corpus.folder / f"{patient.name}_{task}.wav"
+            audio = _write(path, audio, corpus.sample_rate)
+        rows.append(
+            {
+                "audio": audio,
+                "sample_rate": corpus.sample_rate,
+                "patient": patient.name,
+                "task": task,
+                "sex": speaker.sex,
+                "age": speaker.age,
+                "device": device,
+            }
+        )
+    return rows
+
+
+def _record_task(
+    patient: _Patient, speaker: Speaker, device: str, task: str, corpus: _Corpus
+) -> np.ndarray:
+    key = (2, patient.number, TASKS.index(task))
+    # Length, level and silences come from a generator that nothing else draws from, so that no
+    # property of the speaker can change them.
+    frame, voice, room = (corpus.generator(*key, part) for part in range(3))
+    rate = max(corpus.sample_rate, _SYNTHESIS_RATE)
+    n_samples = round(frame.uniform(*corpus.duration) * rate)
+    silence = [round(n_samples * frame.uniform(0.03, 0.12)) for _ in range(2)]
+    peak = float(10 ** (frame.uniform(-18, -1) / 20))  # 0.1 to 0.9 of full scale
+    speech = _speak(speaker, task, n_samples - sum(silence), rate, voice)
+    heard = record(speech, DEVICES[device], (silence[0], silence[1]), peak, rate, room)
+    if rate == corpus.sample_rate:
+        return heard
+    import soxr
+
+    return soxr.resample(heard, rate, corpus.sample_rate, quality="HQ").astype(np.float32)
+
+
+def _speak(
+    speaker: Speaker, task: str, n_samples: int, sample_rate: int, rng: np.random.Generator
+) -> np.ndarray:
+    traits = traits_today(speaker, rng)
+    phonation = phonation_of(speaker, traits, rng)
+    vowel = vowel_formants(speaker, task[-1], traits["centralisation"])
+    nasality = traits["nasality"]
+    if task.startswith("phonation"):
+        return sustained_vowel(phonation, vowel, nasality, n_samples, sample_rate, rng)
+    articulation = articulation_of(speaker, task[-2], traits)
+    return syllable_train(phonation, articulation, vowel, nasality, n_samples, sample_rate, rng)
+
+
+def _write(path: Path, samples: np.ndarray, sample_rate: int) -> str:
+    import soundfile
+
+    # The file gets its own name only when it is complete, so that an interruption leaves none.
+    unfinished = path.with_name(f".{path.stem}-{uuid4().hex}{path.suffix}")
+    try:
+        soundfile.write(unfinished, np.clip(samples, -1, 1), sample_rate, subtype="PCM_16")
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return os.fspath(path)
+
+
+def _check_tasks(tasks: Any) -> tuple[str, ...]:
+    chosen = (tasks,) if isinstance(tasks, str) else tuple(tasks)
+    unknown = [task for task in chosen if task not in TASKS]
+    if unknown or not chosen:
+        what = f"unknown task {unknown[0]!r}" if unknown else "tasks is empty"
+        raise ValueError(f"{what}; the tasks are {', '.join(TASKS)}.")
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"tasks names a task twice: {', '.join(chosen)}.")
+    return chosen
+
+
+def _check_classes(classes: Any) -> np.ndarray:
+    """Return the labels, ordered from healthy to most severe."""
+    labels = np.arange(int(classes)) if isinstance(classes, Integral) else np.asarray(classes)
+    if labels.ndim != 1 or len(labels) < 2:
+        raise ValueError(f"at least two classes are needed; got classes={classes!r}.")
+    if len(set(labels.tolist())) < len(labels):
+        raise ValueError(f"the labels in classes must differ; got {labels.tolist()}.")
+    return labels
+
+
+def _check_duration(duration: Any) -> tuple[float, float]:
+    """Return the shortest and the longest duration in seconds."""
+    ends = (duration, duration) if isinstance(duration, Real) else duration
+    try:
+        low, high = (float(end) for end in ends)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"duration must be seconds or a pair (shortest, longest); got {duration!r}."
+        ) from None
+    if not (_SHORTEST <= low <= high < np.inf):
+        raise ValueError(
+            f"duration must be at least {_SHORTEST} s, and the shortest not above the longest; "
+            f"got {duration!r}."
+        )
+    return low, high
+
+
+def _check_sample_rate(sample_rate: float) -> int:
+    if not float(sample_rate).is_integer():
+        raise ValueError(f"sample_rate must be a whole number of Hz; got {sample_rate!r}.")
+    return int(sample_rate)
+
+
+def _class_sizes(n_patients: int, n_classes: int, weights: Any) -> np.ndarray:
+    """Return the number of patients per class: at least one, the rest in proportion to weights."""
+    if n_patients < n_classes:
+        raise ValueError(
+            f"n_patients={n_patients} is less than the number of classes, {n_classes}."
+        )
+    if weights is None:
+        weights = np.ones(n_classes)
+    shares = np.asarray(weights, dtype=float)
+    if shares.shape == (n_classes - 1,):
+        shares = np.append(shares, 1 - shares.sum())
+    if shares.shape != (n_classes,):
+        raise ValueError(
+            f"weights needs {n_classes} numbers, or {n_classes - 1} to infer the last; "
+            f"got {weights!r}."
+        )
+    if not np.isfinite(shares).all() or (shares < 0).any() or shares.sum() <= 0:
+        raise ValueError(f"weights must be non-negative and not all zero; got {weights!r}.")
+    wanted = shares / shares.sum() * n_patients
+    sizes = np.maximum(np.floor(wanted).astype(int), 1)
+    while sizes.sum() < n_patients:
+        sizes[np.argmax(wanted - sizes)] += 1
+    while sizes.sum() > n_patients:
+        surplus = np.where(sizes > 1, sizes - wanted, -np.inf)
+        sizes[np.argmax(surplus)] -= 1
+    return sizes
+
+
+def _seed_entropy(random_state: Any) -> Any:
+    """Turn any random_state into entropy for seed sequences, without the global generator."""
+    if random_state is None:
+        return np.random.SeedSequence().entropy
+    if isinstance(random_state, np.random.Generator):
+        return random_state.integers(2**32, size=4).tolist()
+    if isinstance(random_state, np.random.RandomState):
+        return random_state.randint(2**32, size=4, dtype=np.uint32).tolist()
+    return int(random_state)

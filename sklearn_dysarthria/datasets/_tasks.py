@@ -1,0 +1,43 @@
+"""What speakers are recorded doing: five vowels and three syllables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+TASKS = (
+    *("phonationA", "phonationE", "phonationI", "phonationO", "phonationU"),
+    *("rhythmPA", "rhythmTA", "rhythmKA"),
+)
+"""The eight recordings that VOC-ALS and SAND have of every speaker."""
+
+_GROUPS = {"phonation", "rhythm"}
+
+
+def choose_tasks(tasks: str | Sequence[str] | None) -> list[str]:
+    """Return the tasks to load, each once, in the corpus's order.
+
+    Parameters
+    ----------
+    tasks : str, sequence of str or None
+        None chooses all; a group ("phonation", "rhythm") stands for its tasks.
+
+    Returns
+    -------
+    list of str
+        A subset of :data:`TASKS`.
+
+    Raises
+    ------
+    ValueError
+        An unknown task, or none at all.
+    """
+    if tasks is None:
+        return list(TASKS)
+    names = [tasks] if isinstance(tasks, str) else tasks
+    chosen = list(names) if isinstance(names, Iterable) else []
+    if not chosen or any(not isinstance(n, str) or n not in _GROUPS | {*TASKS} for n in chosen):
+        raise ValueError(
+            f"tasks={tasks!r}; choose from {list(TASKS)}, or the groups 'phonation' and 'rhythm'."
+        )
+    groups = tuple(_GROUPS.intersection(chosen))
+    return [task for task in TASKS if task in chosen or (groups and task.startswith(groups))]
