@@ -18,6 +18,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import Any
 
@@ -28,7 +29,6 @@ import sklearn
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import _safe_indexing, get_tags
-from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import _num_samples
 
 __all__ = ["check_recording_estimator", "recording_estimator_checks"]
@@ -121,13 +121,14 @@ def recording_estimator_checks(
 
 
 def _run(check: Callable[[_Subject], None], subject: _Subject) -> None:
-    name = type(subject.estimator).__name__
+    name = type(subject.original).__name__
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             check(subject)
-        except AssertionError as error:
-            raise AssertionError(f"{name} does not pass {check.__name__}: {error}") from error
+        except Exception as error:
+            reason = error if isinstance(error, AssertionError) else repr(error)
+            raise AssertionError(f"{name} does not pass {check.__name__}: {reason}") from error
 
 
 def _require(condition: Any, message: str) -> None:
@@ -335,7 +336,7 @@ def check_validation(subject: _Subject) -> None:
         estimator = clone(subject.estimator).set_params(**{name: _Wrong()})
         try:
             estimator.fit(subject.X, subject.y)
-        except InvalidParameterError as error:
+        except (ValueError, TypeError) as error:
             named = re.search(rf"\b{name}\b", str(error))
             _require(named, f"the error for {name} does not name it: {error}")
         else:
@@ -451,9 +452,8 @@ def _read_only(X: Any) -> Any:
 
 def _global_state() -> dict[str, Any]:
     """Return what an estimator must not change for the rest of the process."""
-    _, keys, *position = np.random.get_state()  # noqa: NPY002
-    state = {
-        "numpy's generator": (keys.tobytes(), *position),
+    state: dict[str, Any] = {
+        "numpy's generator": joblib.hash(np.random.get_state()),  # noqa: NPY002
         "Python's generator": random.getstate(),
         "the filters of warnings": list(warnings.filters),
         "numpy's handling of errors": np.geterr(),
@@ -473,14 +473,34 @@ def _global_state() -> dict[str, Any]:
     return state
 
 
+@contextmanager
+def _generators_elsewhere() -> Iterator[None]:
+    """Seed the global generators as no estimator does, so that seeding them again shows."""
+    torch = sys.modules.get("torch")
+    numpys, pythons = np.random.get_state(), random.getstate()  # noqa: NPY002
+    torchs = None if torch is None else torch.get_rng_state()
+    np.random.seed(20_011)  # noqa: NPY002
+    random.seed(20_011)
+    if torch is not None:
+        torch.manual_seed(20_011)
+    try:
+        yield
+    finally:
+        np.random.set_state(numpys)  # noqa: NPY002
+        random.setstate(pythons)
+        if torch is not None:
+            torch.set_rng_state(torchs)
+
+
 def check_global_state(subject: _Subject) -> None:
     """Check that neither the fit nor an answer changes the state of the process."""
     subject.fit()  # imports of the first fit may set what is theirs
-    before = _global_state()
-    fitted = subject.fit()
-    _require_state(before, "fit")
-    _answers(fitted, subject.X)
-    _require_state(before, "an answer")
+    with _generators_elsewhere():
+        before = _global_state()
+        fitted = subject.fit()
+        _require_state(before, "fit")
+        _answers(fitted, subject.X)
+        _require_state(before, "an answer")
 
 
 def _require_state(before: dict[str, Any], who: str) -> None:
@@ -589,10 +609,9 @@ def check_random_state(subject: _Subject) -> None:
     if not subject.seeds:
         return
     for name in subject.seeds:
-        same = [
-            _answers(subject.fit(**{name: np.random.RandomState(3)}), subject.X) for _ in range(2)
-        ]
-        _require_same(*same, f"with {name} a generator in the same state")
+        seeded = [subject.fit(**{name: np.random.RandomState(3)}) for _ in range(2)]
+        first, second = (_answers(fitted, subject.X) for fitted in seeded)
+        _require_same(first, second, f"with {name} a generator in the same state")
     subject.fit(**dict.fromkeys(subject.seeds))
 
 

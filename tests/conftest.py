@@ -3,6 +3,10 @@ from pathlib import Path
 
 import pytest
 
+# Small arrays gain nothing from threads of torch and BLAS, and threads of several workers wait for
+# each other.  Read when these libraries are loaded, hence here.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def minsk2020_home():

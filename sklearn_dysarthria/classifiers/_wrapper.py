@@ -61,7 +61,7 @@ class DelegatingClassifier(ClassifierWrapper):
     """Base of wrappers that change how one classifier is fitted, and then answer as it does."""
 
     def _answer(self, method: str, X: Any) -> np.ndarray:
-        check_is_fitted(self)
+        check_is_fitted(self, "estimator_")
         return getattr(self.estimator_, method)(X)
 
     def _decision(self) -> Decision:
@@ -115,8 +115,8 @@ class DelegatingClassifier(ClassifierWrapper):
         return self._answer("decision_function", X)
 
     def _take_fitted(self, estimator: Any) -> None:
-        self.estimator_ = estimator
         self._take_attributes(estimator, ("classes_",))
+        self.estimator_ = estimator  # last, since it makes the wrapper a fitted one
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -118,10 +118,11 @@ class PatientFeaturesClassifier(MetaEstimatorMixin, PatientClassifier):
         labels = label_of.reindex(features.index).to_numpy().astype(classes.dtype)
         classifier = clone(self.classifier)
         groups = groups_for_fit(classifier, features.index.to_numpy())
-        self.classifier_ = classifier.fit(features.to_numpy(), labels, **groups)
-        known = getattr(self.classifier_, "classes_", None)
+        classifier.fit(features.to_numpy(), labels, **groups)
+        known = getattr(classifier, "classes_", None)
         self.classes_ = classes if known is None else known
         self.training_patients_ = TrainingPatients(table, patients)
+        self.classifier_ = classifier  # last, since it makes the estimator a fitted one
         return self
 
     def predict_patients(self, X, on_unusable="raise"):
@@ -133,8 +134,8 @@ class PatientFeaturesClassifier(MetaEstimatorMixin, PatientClassifier):
             See :mod:`sklearn_dysarthria.recordings`; tasks that training did not have are
             passed over with a warning.
         on_unusable : {"raise", "nan"}, default="raise"
-            What to do about a patient none of whose recordings can be used.  With ``"nan"`` the
-            patient's row has counts of 0 and is otherwise missing, and one
+            What to do about a patient without a usable recording.  With ``"nan"`` the values of
+            the patient's row are missing, and one
             :class:`~sklearn_dysarthria.exceptions.RecordingWarning` lists such patients.
 
         Returns

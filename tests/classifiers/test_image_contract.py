@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import copy
-import inspect
 import pickle
-import re
 
 import joblib
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
 
@@ -31,43 +27,6 @@ def assert_same_weights(first, second):
     assert first.keys() == second.keys()
     for name, tensor in first.items():
         assert_array_equal(tensor, second[name])
-
-
-def test_init_only_stores(case):
-    markers = {name: object() for name in inspect.signature(case.estimator).parameters}
-    model = case.estimator(**markers)
-    assert vars(model) == markers
-
-
-def test_clone_and_parameters_round_trip(case):
-    model = case.model()
-    assert clone(model).get_params() == model.get_params()
-    assert model.set_params(lr=0.5, callbacks=[]).get_params()["lr"] == 0.5
-    assert is_classifier(model)
-    with pytest.raises(ValueError, match="Invalid parameter 'layers'"):
-        model.set_params(layers=3)
-
-
-def test_every_parameter_is_documented_with_its_default(case):
-    section = inspect.getdoc(case.estimator).split("Parameters\n---")[1].split("Attributes\n---")[0]
-    documented = re.findall(r"^(\w+) : (.+)$", section, flags=re.MULTILINE)
-    parameters = inspect.signature(case.estimator).parameters
-    assert [name for name, _ in documented] == list(parameters)
-    assert set(case.estimator._parameter_constraints) >= set(parameters)
-    for name, text in documented:
-        default = parameters[name].default
-        if default is None:
-            assert text.endswith(("optional", "default=None")), name
-        else:
-            assert ast.literal_eval(text.rsplit("default=", 1)[1]) == default, name
-
-
-def test_fitted_attributes_are_documented(case, make_images):
-    X, y = make_images()
-    model = case.model().fit(case.wrap(X), y)
-    fitted = {name for name in vars(model) if name.endswith("_")}
-    documented = set(re.findall(r"^(\w+_) : ", inspect.getdoc(case.estimator), flags=re.MULTILINE))
-    assert fitted <= documented
 
 
 @pytest.mark.parametrize(
@@ -137,13 +96,6 @@ def test_tags(case):
     assert tags.target_tags.required
 
 
-def test_unfitted_raises(case, make_images):
-    X, _ = make_images(2)
-    for method in ("predict", "predict_proba"):
-        with pytest.raises(NotFittedError):
-            getattr(case.model(), method)(case.wrap(X))
-
-
 @pytest.mark.parametrize(
     "labels",
     [
@@ -170,14 +122,6 @@ def test_labels_come_back_as_they_went_in(case, make_images, labels):
     assert_array_equal(model.classes_[probabilities.argmax(axis=1)], predicted)
     # scikit-learn's metrics, unlike this fit, do not take integers kept as objects.
     assert model.score(X, y.tolist()) == np.mean(predicted == y)
-
-
-def test_predictions_are_deterministic(case, make_images):
-    X, y = make_images()
-    model = case.model().fit(case.wrap(X), y)
-    first = model.predict_proba(case.wrap(X))
-    torch.manual_seed(5)
-    assert_array_equal(model.predict_proba(case.wrap(X)), first)
 
 
 AUGMENTED = {
@@ -230,29 +174,6 @@ def test_global_generators_stay_as_they_were(case, make_images):
     assert_array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
 
 
-def test_fit_is_idempotent_and_changes_no_parameter(case, make_images):
-    X, y = make_images()
-    X = case.wrap(X)
-    model = case.model()
-    before = copy.deepcopy(model.get_params())
-    assert model.fit(X, y) is model
-    first = model.predict_proba(X)
-    assert_array_equal(model.fit(X, y).predict_proba(X), first)
-    assert model.get_params() == before
-
-
-def test_predicting_changes_nothing(case, make_images):
-    X, y = make_images()
-    X = case.wrap(X)
-    model = case.model().fit(X, y)
-    names, weights = set(vars(model)), weights_of(model)
-    model.predict(X)
-    model.predict_proba(X)
-    assert set(vars(model)) == names
-    for name, tensor in weights_of(model).items():
-        assert_array_equal(tensor, weights[name])
-
-
 def test_refit_on_other_data_equals_a_fresh_fit(case, make_images):
     X, y = make_images()
     other, other_y = make_images(size=40, n_classes=3, labels=["a", "b", "c"])
@@ -277,17 +198,6 @@ def test_failed_refit_leaves_no_stale_model(convnext, make_images):
         model.fit(X, np.zeros(8))
     with pytest.raises(NotFittedError):
         model.predict(X)
-
-
-def test_rows_are_judged_alone(case, make_images):
-    X, y = make_images()
-    X = case.wrap(X)
-    model = case.model().fit(X, y)
-    whole = model.predict_proba(X)
-    order = np.random.default_rng(0).permutation(len(X))
-    assert_allclose(model.predict_proba(X[order]), whole[order], atol=1e-5)
-    assert_allclose(model.predict_proba(X[3:8]), whole[3:8], atol=1e-5)
-    assert_allclose(model.predict_proba(X[:1]), whole[:1], atol=1e-5)
 
 
 def test_pickle_joblib_and_deepcopy(case, make_images, tmp_path):

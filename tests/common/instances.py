@@ -5,13 +5,17 @@ A new estimator is covered by one line in `ESTIMATORS`; `test_common.py` fails w
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import soundfile
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -166,3 +170,51 @@ SCORERS = [
         *("within_one_class", "coverage", "selective_accuracy", "selective_balanced_accuracy"),
     )
 ]
+
+# ---------------------------------------------------------------------------------- loaders
+
+
+def _corpora() -> Any:
+    """Return the module that writes small corpora as their authors lay them out."""
+    path = Path(__file__).parents[1] / "datasets" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("small_corpora", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _own_table(folder: Path) -> Any:
+    options = {"duration": 0.5, "sample_rate": 8000, "folder": folder / "wav", "random_state": 0}
+    X, y = sd.make_dysarthric_speech(4, **options)
+    X.assign(label=np.where(y == 1, "ALS", "HC")).to_csv(folder / "table.csv", index=False)
+    return partial(sd.load_recordings, folder / "table.csv", target="label")
+
+
+def _voc_als(folder: Path) -> Any:
+    _corpora().write_voc_als(folder / "voc_als")
+    return partial(sd.load_voc_als, folder, tasks="phonationA", target="als")
+
+
+def _sand(folder: Path) -> Any:
+    _corpora().write_sand(folder / "sand")
+    return partial(sd.load_sand, folder, tasks="phonationA")
+
+
+def _minsk2019(folder: Path) -> Any:
+    speakers = files("sklearn_dysarthria.datasets") / "data" / "minsk2019_speakers.csv"
+    with speakers.open(encoding="utf-8") as file:
+        paths = pd.read_csv(file)["path"]
+    rng = np.random.default_rng(0)
+    for path in folder / "minsk2019" / paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, rng.normal(scale=0.1, size=400), 8000)
+    return partial(sd.fetch_minsk2019_als, data_home=folder, download_if_missing=False)
+
+
+LOADERS = {
+    "load_recordings": _own_table,
+    "load_voc_als": _voc_als,
+    "load_sand": _sand,
+    "fetch_minsk2019_als": _minsk2019,
+}
+"""What writes a small corpus into a folder and returns the loader of it."""
