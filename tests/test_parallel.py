@@ -231,5 +231,6 @@ def test_transformers_give_the_same_numbers(X, transformer, backend):
         found = transformer.set_params(n_jobs=2).fit_transform(X)
     # joblib may warn, too, that it replaces a worker that grew by importing torch.
     assert [entry.category for entry in caught].count(RecordingWarning) == 1
-    np.testing.assert_array_equal(found, expected)
+    # Other numbers of threads, and other places in memory, add up in another order.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
     assert np.isnan(expected[8]).all()
