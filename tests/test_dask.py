@@ -28,7 +28,7 @@ from sklearn_dysarthria import (
     dask_backend,
     patient_scorer,
 )
-from sklearn_dysarthria._utils.parallel import parallel_map
+from sklearn_dysarthria.recordings import map_recordings
 
 distributed = pytest.importorskip("distributed")
 cloudpickle = pytest.importorskip("cloudpickle")
@@ -189,7 +189,7 @@ def test_large_arguments_travel_without_a_warning(client):
 
 
 def _processes_of_items(_):
-    return set(parallel_map(_process_of_item, range(8), n_jobs=2, verbose=0, desc="items"))
+    return set(map_recordings(_process_of_item, list("abcdefgh"), n_jobs=2))
 
 
 def _process_of_item(_):

@@ -1,8 +1,6 @@
 """Work that is shared among workers: the same results, and no more threads than cores."""
 
 import os
-import subprocess
-import sys
 import threading
 import time
 import warnings
@@ -237,31 +235,3 @@ def test_transformers_give_the_same_numbers(X, transformer, backend):
     assert len(caught) == 1
     np.testing.assert_array_equal(found, expected)
     assert np.isnan(expected[8]).all()
-
-
-FORKED = """
-import numpy as np
-import pandas as pd
-from joblib import parallel_config
-from sklearn_dysarthria import LogMelDeltaImages
-
-rng = np.random.default_rng(0)
-X = pd.DataFrame({"audio": list(rng.uniform(-1, 1, (6, 8000))), "sample_rate": 8000})
-small = dict(sample_rate=8000, n_fft=256, hop_length=128, n_mels=16, image_size=16)
-images = LogMelDeltaImages(**small)
-with parallel_config("multiprocessing", n_jobs=2):
-    found = images.fit_transform(X)  # forks before this process computes
-np.testing.assert_array_equal(found, images.fit_transform(X))
-"""
-
-
-def test_forked_workers_give_the_same_numbers():
-    """In a process without other threads: a fork copies locks, but not the threads in them."""
-    done = subprocess.run(
-        [sys.executable, "-c", FORKED],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr

@@ -102,8 +102,8 @@ def warm(name: str, X, y, rounds: int) -> list[list[str]]:
     rest = seconds["predict_patients"] - seconds["classifier"] - seconds["front end"]
     parts.append(f"{1e3 * rest.median():.1f}")
     ratios = [ratio(seconds, answer, "backbone") for answer in answers]
-    told = verdict(f"at most {TARGET}", max(ratios) <= TARGET)
-    return [name, *parts, *(f"{r:.2f}" for r in ratios), told]
+    outcome = verdict(f"at most {TARGET}", max(ratios) <= TARGET)
+    return [name, *parts, *(f"{r:.2f}" for r in ratios), outcome]
 
 
 def check_answers(model, X) -> None:
@@ -150,9 +150,9 @@ def cold(folder: Path, one, rounds: int) -> list[list[str]]:
     rows = []
     for name in SETTINGS:
         found = ratio(seconds, name, "bare")
-        told = verdict(f"at most {TARGET}", found <= TARGET)
+        outcome = verdict(f"at most {TARGET}", found <= TARGET)
         took = [f"{seconds[process].median():.2f}" for process in (name, "bare")]
-        rows.append([name, *took, f"{found:.2f}", told])
+        rows.append([name, *took, f"{found:.2f}", outcome])
     return rows
 
 

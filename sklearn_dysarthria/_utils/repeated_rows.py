@@ -8,7 +8,7 @@ import numpy as np
 
 
 class RepeatedRows(NamedTuple):
-    """What a classifier with ``_takes_repeated_rows`` takes for X, to learn some rows repeatedly.
+    """X of a classifier with ``_takes_repeated_rows``, which learns some rows repeatedly.
 
     Labels and groups of the same fit go with the rows of `array`, once each.
     """

@@ -38,7 +38,7 @@ def groups_for_fit(estimator: Any, groups: Any) -> dict[str, Any]:
 
     scikit-learn's VotingClassifier and StackingClassifier hand patients to their members only with
     metadata routing enabled.  StackingClassifier then hands all it gets to its final estimator,
-    too, which few can take: its members get patients only if the final one asks for them.
+    too, which few can take: its members get patients only if the final one requests them.
     """
     if groups is None:
         return {}
@@ -94,7 +94,7 @@ def _argument_names(estimator: Any) -> list[str]:
             return []
         return [f"{name}__{inner}" for inner in _argument_names(last)]
     if isinstance(estimator, BaseSearchCV):
-        # A search keeps `groups` for its splitter and hands everything else to its estimator.
+        # A search keeps `groups` for its splitter and passes everything else to its estimator.
         return ["groups", *(n for n in _argument_names(estimator.estimator) if n != "groups")]
     return ["groups"] if _takes_groups(estimator) else []
 

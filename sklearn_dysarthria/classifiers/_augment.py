@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import partial
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -124,11 +123,6 @@ class Augment(ParameterObject):
         self.cutmix = cutmix
         self.n_views = n_views
 
-    @classmethod
-    def named(cls) -> Mapping[str, Callable[[], ParameterObject]]:
-        """Return augmentations by name."""
-        return {"spec": partial(cls, spec=0.7)}
-
     def of_images(self) -> Augmentation | None:
         """Return what changes single images of training batches and views, or None."""
         from sklearn_dysarthria.nn import AugmentChain, ImageAugment, SpecAugment
@@ -170,3 +164,6 @@ class Augment(ParameterObject):
                 f"n_views={self.n_views} averages over augmented views, and no augmentation of "
                 "images is on: switch on one of those of augment, or set n_views=1."
             )
+
+
+Augment.named = {"spec": partial(Augment, spec=0.7)}

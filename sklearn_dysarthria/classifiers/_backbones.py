@@ -32,8 +32,9 @@ class Backbone(ParameterObject):
     freeze : int, "all" or None, default=None
         Number of leading stages that keep their weights (of AlexNet five convolutional, two
         linear), or all of them.  ``"all"`` applies the backbone once per image of a fit instead
-        of once per epoch, with the same result, unless training images are augmented or mixed.
-        Batches that callbacks are shown then hold ``frozen_output`` instead of ``X``.
+        of once per epoch, with the same result, unless training images are augmented or mixed;
+        batches that callbacks are shown then hold ``features`` instead of ``X``, and a callback
+        that changes the backbone is an error.
     depth : int or None, default=None
         Keep only that many of the first stages, seven of AlexNet and five of a ConvNeXt (the stem
         being the first), and average their last map over the image.  Other backbones cannot be

@@ -80,17 +80,17 @@ class TorchClassifier(ClassifierMixin, TakesParameterObjects):
     }
     _parameter_constraints: dict[str, Any] = {
         "backbone": [str, Backbone],
-        "head": [StrOptions(set(Head.named())), Head],
+        "head": [StrOptions(set(Head.named)), Head],
         "embedding_dim": [Interval(Integral, 1, None, closed="left")],
-        "loss": [StrOptions(set(Loss.named())), Loss],
-        "class_weight": [StrOptions(set(ClassWeight.named())), ClassWeight, Mapping, None],
+        "loss": [StrOptions(set(Loss.named)), Loss],
+        "class_weight": [StrOptions(set(ClassWeight.named)), ClassWeight, Mapping, None],
         "oversample": [Mapping, None],
-        "augment": [StrOptions(set(Augment.named())), Augment, None],
-        "optimizer": [StrOptions(set(Optimizer.named())), Optimizer],
+        "augment": [StrOptions(set(Augment.named)), Augment, None],
+        "optimizer": [StrOptions(set(Optimizer.named)), Optimizer],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "lr_schedule": [StrOptions(set(Schedule.named())), Schedule, None],
-        "early_stopping": [StrOptions(set(EarlyStopping.named())), EarlyStopping, None],
+        "lr_schedule": [StrOptions(set(Schedule.named)), Schedule, None],
+        "early_stopping": [StrOptions(set(EarlyStopping.named)), EarlyStopping, None],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "callbacks": [list, tuple, None],
@@ -298,6 +298,9 @@ class TorchClassifier(ClassifierMixin, TakesParameterObjects):
             callbacks.append(("lr_schedule", schedule))
         if early_stopping is not None:
             callbacks.append(("early_stopping", early_stopping.callback(self.callbacks)))
+        clipping = self._object("optimizer").callback()
+        if clipping is not None:
+            callbacks.append(("clip_norm", clipping))
         if self.verbose:
             callbacks.append(("progress", EpochProgress(type(self).__name__)))
         # Copies: a fit must not leave its traces in the caller's objects.

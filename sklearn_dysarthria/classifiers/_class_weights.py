@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -19,20 +19,6 @@ class ClassWeight(ParameterObject):
     kind = "an object"
     is_optional = True
     plain_types = (Mapping,)
-
-    @classmethod
-    def named(cls) -> Mapping[str, Callable[[], ParameterObject]]:
-        """Return the ways by name."""
-        return {
-            "balanced": Balanced,
-            "effective_number": EffectiveNumber,
-            "inverse_sqrt": InverseSqrt,
-        }
-
-    @classmethod
-    def example(cls) -> ParameterObject:
-        """Return the way that has parameters."""
-        return EffectiveNumber()
 
     def proportions(self, counts: np.ndarray) -> np.ndarray:
         """Return what the weights of classes with so many rows, 1 or more, are proportional to."""
@@ -98,6 +84,13 @@ class EffectiveNumber(ClassWeight):
             return np.ones(len(counts))
         # 1 - β**n keeps its digits for a β near 1, where it is nearly n · (1 - β).
         return (1 - self.beta) / -np.expm1(counts * math.log(self.beta))
+
+
+ClassWeight.named = {
+    "balanced": Balanced,
+    "effective_number": EffectiveNumber,
+    "inverse_sqrt": InverseSqrt,
+}
 
 
 def class_weights(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from copy import deepcopy
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -51,11 +50,6 @@ class EarlyStopping(ParameterObject):
         self.patience = patience
         self.validation_fraction = validation_fraction
 
-    @classmethod
-    def named(cls) -> Mapping[str, Callable[[], ParameterObject]]:
-        """Return early stopping by the name of what it looks at."""
-        return {"valid_loss": cls}
-
     def hold_out(
         self, labels: np.ndarray, patients: np.ndarray | None, seed: int
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -88,7 +82,21 @@ class EarlyStopping(ParameterObject):
                 "search around the whole Pipeline; instead of a sampler before it, use "
                 "ResampledClassifier, or oversample in the classifier."
             )
-        return hold_out_patients(labels, patients, self.validation_fraction, seed)
+        rng = check_random_state(seed)
+        label_of = one_label_per_patient(patients, labels)
+        held_out: list[object] = []
+        for label in np.unique(labels):
+            members = label_of.index[label_of == label].to_numpy()
+            n_held_out = min(
+                max(1, round(self.validation_fraction * len(members))), len(members) - 1
+            )
+            held_out.extend(rng.permutation(members)[:n_held_out])
+        if not held_out:
+            raise ValueError(
+                "early_stopping needs a class with at least two patients to hold one out."
+            )
+        is_valid = np.isin(np.asarray(patients, dtype=object), np.array(held_out, dtype=object))
+        return np.flatnonzero(~is_valid), np.flatnonzero(is_valid)
 
     def callback(self, others: Any) -> skorch_callbacks.EarlyStopping:
         """Return the callback that stops a training and brings the best weights back.
@@ -103,41 +111,7 @@ class EarlyStopping(ParameterObject):
         return EarlyStoppingOfLearning(patience=self.patience, load_best=False, sink=noop)
 
 
-def hold_out_patients(
-    labels: np.ndarray, patients: np.ndarray, fraction: float, random_state: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Split rows into a training and a validation part without dividing any patient.
-
-    Parameters
-    ----------
-    labels, patients : ndarray of shape (n_samples,)
-        Class and patient of every row; a patient has one class.
-    fraction : float
-        Fraction of each class's patients to hold out, at least one where a class has two.
-    random_state : int
-        Seed of the choice.
-
-    Returns
-    -------
-    train, valid : ndarray of int
-        Row indices.
-
-    Raises
-    ------
-    ValueError
-        No class has two patients, so that none can be held out.
-    """
-    rng = check_random_state(random_state)
-    label_of = one_label_per_patient(patients, labels)
-    held_out: list[object] = []
-    for label in np.unique(labels):
-        members = label_of.index[label_of == label].to_numpy()
-        n_held_out = min(max(1, round(fraction * len(members))), len(members) - 1)
-        held_out.extend(rng.permutation(members)[:n_held_out])
-    if not held_out:
-        raise ValueError("early_stopping needs a class with at least two patients to hold one out.")
-    is_valid = np.isin(np.asarray(patients, dtype=object), np.array(held_out, dtype=object))
-    return np.flatnonzero(~is_valid), np.flatnonzero(is_valid)
+EarlyStopping.named = {"valid_loss": EarlyStopping}
 
 
 class EarlyStoppingOfLearning(skorch_callbacks.EarlyStopping):

@@ -83,8 +83,8 @@ class SkipFailedRows(DelegatingClassifier):
     """Make any classifier skip recordings that could not be used.
 
     Transformers with ``on_error="nan"`` turn such a recording into a row of NaN, which most of
-    scikit-learn's classifiers refuse.  This wrapper leaves wholly-NaN rows out of the fit, with
-    one warning that lists them, and answers NaN for them in `predict_proba` and
+    scikit-learn's classifiers reject.  This wrapper leaves wholly-NaN rows out of the fit, with
+    one warning that lists them, and returns NaN for them in `predict_proba` and
     `decision_function`, so that :class:`~sklearn_dysarthria.PatientVotingClassifier` can leave
     them out of the vote; `predict` raises ValueError.  The package's own classifiers do this by
     themselves.

@@ -1,4 +1,4 @@
-"""Torch's random numbers, the same whoever else draws some."""
+"""Torch's random numbers, unaffected by what other code draws."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 # torch's generators belong to the process: threads that train at the same time (several per Dask
 # worker, joblib's threading) would draw from each other's numbers, so they take turns.  Predictions
-# draw from no global generator, and wait for nobody.
+# draw from no global generator, and wait for none.
 _generators = threading.RLock()
 
 
@@ -29,7 +29,7 @@ def torch_seed(seed: int, device: str) -> Iterator[None]:
     """
     cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
     with _generators, torch.random.fork_rng(devices=cuda):
-        # torch.manual_seed would also seed every GPU, whose generators nobody puts back.
+        # torch.manual_seed would also seed every GPU, whose generators are not put back.
         torch.default_generator.manual_seed(seed)
         for gpu in cuda:
             with torch.cuda.device(gpu):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -15,16 +14,6 @@ class Head(ParameterObject):
     """Base of the heads."""
 
     kind = "a head"
-
-    @classmethod
-    def named(cls) -> Mapping[str, Callable[[], ParameterObject]]:
-        """Return the heads by name."""
-        return {"hyper": HyperHead, "dense": DenseHead}
-
-    @classmethod
-    def example(cls) -> ParameterObject:
-        """Return the head that has parameters."""
-        return HyperHead()
 
     context: str
     """What the weights of the layer are generated from; the empty string if they are not."""
@@ -99,6 +88,9 @@ class DenseHead(Head):
     def module_arguments(self) -> dict[str, Any]:
         """Return the arguments of a network of :mod:`sklearn_dysarthria.nn` for this head."""
         return {"head": "dense"}
+
+
+Head.named = {"hyper": HyperHead, "dense": DenseHead}
 
 
 def check_noise_only(head: Head, estimator: Any) -> None:

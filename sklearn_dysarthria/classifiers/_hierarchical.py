@@ -46,7 +46,7 @@ class HealthyFirst(Decision):
         ill = at_least(1 - probabilities[:, is_healthy][:, 0], self.threshold)
         graded = probabilities[np.ix_(ill, ~is_healthy)]
         total = graded.sum(axis=1, keepdims=True)
-        # With threshold=0 the grades may be impossible, all of them alike.
+        # With threshold=0, all grades may have probability 0.
         graded = np.divide(graded, total, out=np.zeros_like(graded), where=total > 0)
         codes[ill] = np.flatnonzero(~is_healthy)[self.grades(graded, classes[~is_healthy])]
         return codes
@@ -56,7 +56,7 @@ class HierarchicalClassifier(ClassifierWrapper):
     """Decide between healthy and ill first, and on severity among the ill only.
 
     Severity grades are steps of one scale; "healthy" is no step of it: a patient without
-    dysarthria and a healthy speaker may sound alike, and differ in what they have.  So a
+    dysarthria and a healthy speaker may sound the same, and yet only one is ill.  So a
     `detector` learns healthy against everything else, and a `grader` learns the other classes
     from samples of patients alone.
 
@@ -83,10 +83,10 @@ class HierarchicalClassifier(ClassifierWrapper):
 
     Notes
     -----
-    ``predict`` answers `healthy` where P(patient) is below `threshold`, and the grader's class
+    ``predict`` returns `healthy` where P(patient) is below `threshold`, and the grader's class
     otherwise.  ``predict_proba`` gives P(healthy) and, for the other classes,
     P(patient) · P(class | patient), in the order of `classes_`.  Its largest entry need not be
-    the predicted class: with P(patient) = 0.6 spread evenly over four grades, healthy has the
+    the predicted class: with P(patient) = 0.6 divided evenly among four grades, healthy has the
     largest.  :class:`~sklearn_dysarthria.PatientVotingClassifier` counts the decisions with
     ``voting="hard"``; with ``"soft"`` and ``"weighted"`` it averages the probabilities and decides
     on the mean as here: 1 - P(healthy) against `threshold`, then the grader's rule on the
@@ -179,7 +179,7 @@ class HierarchicalClassifier(ClassifierWrapper):
         return self
 
     def _check_threshold(self, detector: Any) -> None:
-        # Some, such as StackingClassifier, know what they predict only once they are fitted.
+        # Some, such as StackingClassifier, have their methods only after the fit.
         lacking = hasattr(detector, "predict") and not hasattr(detector, "predict_proba")
         if self.threshold != 0.5 and lacking:
             raise ValueError(
@@ -208,7 +208,7 @@ class HierarchicalClassifier(ClassifierWrapper):
         check_is_fitted(self, "classes_")
         of_patient = self._probability_of_patient(X)
         check_none_failed(np.isnan(of_patient), "predict")
-        # 1 - P(healthy), as in HealthyFirst: both must decide alike.
+        # 1 - P(healthy), as in HealthyFirst: both must decide the same.
         ill = at_least(1 - (1 - of_patient), self.threshold)
         # Not np.full: a type that holds all labels, strings of any length too.
         predicted = np.repeat(self.classes_[self.classes_ == self.healthy], len(ill))
@@ -274,6 +274,6 @@ class HierarchicalClassifier(ClassifierWrapper):
         alone = np.ones((len(of_patient), 1))
         graded = alone if self.grader_ is None else self.grader_.predict_proba(X)
         out = self._joint(of_patient, graded)
-        # No recording, no answer, whichever part noticed.
+        # A row that is NaN for one part is NaN as a whole.
         out[np.isnan(out).any(axis=1)] = np.nan
         return out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -26,16 +25,6 @@ class Loss(ParameterObject):
     """What stands for the loss in `named`."""
     is_ordinal: ClassVar[bool] = False
     """Whether the classes are taken as ordered."""
-
-    @classmethod
-    def named(cls) -> Mapping[str, Callable[[], ParameterObject]]:
-        """Return the losses by name."""
-        return {loss.name: loss for loss in (CrossEntropy, FocalLoss, Coral, Corn, CumulativeLink)}
-
-    @classmethod
-    def example(cls) -> ParameterObject:
-        """Return a loss that has parameters."""
-        return FocalLoss()
 
     def criterion(self, weight: torch.Tensor | None) -> tuple[type, dict[str, Any]]:
         """Return the torch module of the loss, and what to make it with.
@@ -176,6 +165,9 @@ class CumulativeLink(OrdinalLoss):
 
     name = "cumulative_link"
     torch_name = "CumulativeLinkLoss"
+
+
+Loss.named = {loss.name: loss for loss in (CrossEntropy, FocalLoss, Coral, Corn, CumulativeLink)}
 
 
 @dataclass(frozen=True)

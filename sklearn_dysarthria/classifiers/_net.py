@@ -15,7 +15,11 @@ from torch.utils.data import Dataset
 from sklearn_dysarthria.classifiers._generators import OwnGenerator
 from sklearn_dysarthria.classifiers._losses import Objective
 from sklearn_dysarthria.nn._augment import Augmentation
-from sklearn_dysarthria.nn._batch_norm import lone_sample, normalises_batches, without_batch_of_one
+from sklearn_dysarthria.nn._batch_norm import (
+    is_batch_too_small,
+    normalises_batches,
+    without_batch_of_one,
+)
 from sklearn_dysarthria.nn._mixing import BatchMixing, MixedTarget
 
 if TYPE_CHECKING:
@@ -163,7 +167,7 @@ class TrainingNet(NeuralNetClassifier):
         try:
             return super().train_step_single((inputs, labels), **fit_params)
         except ValueError as error:
-            if not lone_sample(error):
+            if not is_batch_too_small(error):
                 raise
             raise ValueError(
                 "The network has batch normalisation, which needs at least two samples per step "

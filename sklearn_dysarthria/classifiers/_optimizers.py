@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any, ClassVar
 
 from sklearn.utils._param_validation import Interval
+from skorch.callbacks import Callback, GradientNormClipping
 
 from sklearn_dysarthria.classifiers._parameter_objects import ParameterObject
 
@@ -23,19 +23,20 @@ class Optimizer(ParameterObject):
     """Name in ``torch.optim``."""
     has_fused_form: ClassVar[bool] = True
 
-    @classmethod
-    def named(cls) -> Mapping[str, Callable[[], ParameterObject]]:
-        """Return the optimisers by name."""
-        return {"adam": Adam, "adamw": AdamW, "sgd": SGD, "rmsprop": RMSprop}
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "clip_norm": [Interval(Real, 0, None, closed="neither"), None]
+    }
 
-    @classmethod
-    def example(cls) -> ParameterObject:
-        """Return an optimiser that has parameters."""
-        return SGD()
+    def __init__(self, *, clip_norm=None):
+        self.clip_norm = clip_norm
 
     def own_arguments(self) -> dict[str, Any]:
         """Return the arguments that only this class of ``torch.optim`` takes."""
         return {}
+
+    def callback(self) -> Callback | None:
+        """Return the callback that limits the gradients, or None where nothing does."""
+        return None if self.clip_norm is None else GradientNormClipping(self.clip_norm)
 
     def net_arguments(self, lr: float, weight_decay: float) -> dict[str, Any]:
         """Return the arguments of a skorch net that make it train with this optimiser.
@@ -78,6 +79,12 @@ class Adam(Optimizer):
 
     Learning rate and weight decay are parameters of the classifier.
 
+    Parameters
+    ----------
+    clip_norm : float or None, default=None
+        Largest norm of the gradients of all weights together: at each step, larger gradients are
+        scaled down to it.  None leaves them as they are.
+
     References
     ----------
     D. P. Kingma, J. Ba, "Adam: A Method for Stochastic Optimization", arXiv:1412.6980.
@@ -90,6 +97,12 @@ class AdamW(Optimizer):
     """Adam with a weight decay apart from the gradient, ``optimizer="adamw"``.
 
     Learning rate and weight decay are parameters of the classifier.
+
+    Parameters
+    ----------
+    clip_norm : float or None, default=None
+        Largest norm of the gradients of all weights together: at each step, larger gradients are
+        scaled down to it.  None leaves them as they are.
 
     References
     ----------
@@ -108,6 +121,9 @@ class SGD(Optimizer):
     ----------
     momentum : float, default=0.9
         Share of the last step that the next one keeps.
+    clip_norm : float or None, default=None
+        Largest norm of the gradients of all weights together: at each step, larger gradients are
+        scaled down to it.  None leaves them as they are.
 
     Examples
     --------
@@ -118,11 +134,12 @@ class SGD(Optimizer):
 
     torch_name = "SGD"
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = Optimizer._parameter_constraints | {
         "momentum": [Interval(Real, 0, 1, closed="left")]
     }
 
-    def __init__(self, *, momentum=0.9):
+    def __init__(self, *, momentum=0.9, clip_norm=None):
+        super().__init__(clip_norm=clip_norm)
         self.momentum = momentum
 
     def own_arguments(self) -> dict[str, Any]:
@@ -134,7 +151,16 @@ class RMSprop(Optimizer):
     """RMSprop, ``optimizer="rmsprop"``: gradients divided by a running mean of their size.
 
     Learning rate and weight decay are parameters of the classifier.
+
+    Parameters
+    ----------
+    clip_norm : float or None, default=None
+        Largest norm of the gradients of all weights together: at each step, larger gradients are
+        scaled down to it.  None leaves them as they are.
     """
 
     torch_name = "RMSprop"
     has_fused_form = False
+
+
+Optimizer.named = {"adam": Adam, "adamw": AdamW, "sgd": SGD, "rmsprop": RMSprop}

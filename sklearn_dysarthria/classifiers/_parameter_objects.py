@@ -29,12 +29,10 @@ class ParameterObject(BaseEstimator):
     plain_types: ClassVar[tuple[type, ...]] = ()
     """Types of values that do without an object."""
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {}
+    named: ClassVar[Mapping[str, Callable[[], ParameterObject]]] = {}
+    """What a string stands for: its name, and what makes the object."""
 
-    @classmethod
-    def named(cls) -> Mapping[str, Callable[[], ParameterObject]]:
-        """Return what a string stands for: its name, and what makes the object."""
-        return {}
+    _parameter_constraints: ClassVar[dict[str, Any]] = {}
 
     @classmethod
     def from_name(cls, name: str, parameter: str) -> ParameterObject:
@@ -52,24 +50,27 @@ class ParameterObject(BaseEstimator):
         ValueError
             Nothing of this kind has the name.
         """
-        known = cls.named()
-        if name in known:
-            return known[name]()
-        close = difflib.get_close_matches(name, known, n=1)
+        if name in cls.named:
+            return cls.named[name]()
+        close = difflib.get_close_matches(name, cls.named, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise InvalidParameterError(f"{parameter}={name!r} must be {cls._expected()}.{hint}")
 
     @classmethod
     def _expected(cls) -> str:
-        names = ["None"] * cls.is_optional + [repr(name) for name in cls.named()]
+        names = ["None"] * cls.is_optional + [repr(name) for name in cls.named]
         names += [f"a {plain.__name__}" for plain in cls.plain_types]
         instance = f"{cls.kind} such as {cls.example()!r}"
         return f"{', '.join(names)} or {instance}" if names else instance
 
     @classmethod
-    def example(cls) -> ParameterObject:
-        """Return an object of the kind, for messages."""
-        return cls()
+    def example(cls, parameter: str = "") -> ParameterObject:
+        """Return an object of the kind, for messages: one with the parameter, if there is one."""
+        if not cls.__subclasses__():
+            return cls()
+        objects = [made() for made in cls.named.values()]
+        having = [made for made in objects if parameter in made.get_params()]
+        return (having or [made for made in objects if made.get_params()])[0]
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.get_params() == other.get_params()
@@ -170,10 +171,9 @@ class TakesParameterObjects(BaseEstimator):
             if parameter in params:  # a name, and what is to be other than its defaults
                 value = resolve(value, kind, parameter)
             if not isinstance(value, ParameterObject):
-                first = kind.example()
-                if isinstance(value, str):
-                    named = resolve(value, kind, parameter)
-                    first = named if inside in named.get_params() else first
+                first = kind.example(inside)
+                named = resolve(value, kind, parameter) if isinstance(value, str) else first
+                first = named if inside in named.get_params() else first
                 raise ValueError(
                     f"{parameter} is {value!r}: set {parameter}={first!r} first, then {name}."
                 )

@@ -23,14 +23,14 @@ def _class_with_fit(estimator: Any) -> type:
 
 def _can_repeat_by_position(sampler: Any, estimator: Any, X: Any) -> bool:
     """Return whether images need not be copied: our sampler looks at labels alone."""
-    from sklearn_dysarthria.preprocessing._sampling import RecordingOverSampler  # slow to import
+    from sklearn_dysarthria.preprocessing import RecordingOverSampler  # imbalanced-learn: slow
 
     return (
         type(sampler) is RecordingOverSampler
-        # Not where a subclass has a fit of its own, which knows nothing of such rows.
+        # Not where a subclass has a fit of its own, which does not take such rows.
         and "_takes_repeated_rows" in vars(_class_with_fit(estimator))
         and isinstance(X, np.ndarray)
-        and X.ndim != 2  # of vectors, which are small, the sampler tells the number of columns
+        and X.ndim != 2  # vectors are small, and the sampler records their number of columns
     )
 
 
@@ -59,13 +59,13 @@ class ResampledClassifier(DelegatingClassifier):
     See Also
     --------
     SkipFailedRows : Put it around this classifier if recordings may fail, for samplers that
-        refuse NaN.
+        reject NaN.
 
     Notes
     -----
-    Patients are known for samplers that repeat or leave out rows and say which in
-    ``sample_indices_``.  SMOTE and its kin make new rows between those of two patients; an
-    `estimator` that needs patients refuses to follow them.
+    Patients are known behind samplers that repeat or leave out rows and list the rows in
+    ``sample_indices_``.  SMOTE and its variants make new rows between those of two patients; an
+    `estimator` that needs patients then raises an error.
 
     A :class:`~sklearn_dysarthria.RecordingOverSampler` in front of one of the package's classifiers
     of images costs no memory: the images are not copied, only their positions are repeated.
@@ -105,8 +105,8 @@ class ResampledClassifier(DelegatingClassifier):
         y : array-like of shape (n_samples,)
             Labels.
         groups : array-like of shape (n_samples,), optional
-            Patient of every row; handed on where `estimator` takes it and the sampler says
-            which rows it has drawn.
+            Patient of every row; handed on if `estimator` takes it and the sampler lists
+            the rows that it has drawn.
 
         Returns
         -------
@@ -116,7 +116,7 @@ class ResampledClassifier(DelegatingClassifier):
         Raises
         ------
         ValueError
-            The lengths differ, or the sampler or classifier refuses the rows.
+            The lengths differ, or the sampler or classifier rejects the rows.
         """
         forget_fit(self)
         if y is None:

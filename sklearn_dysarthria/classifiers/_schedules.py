@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar
@@ -54,16 +53,6 @@ class Schedule(ParameterObject):
         self.name = name
         self.warmup_epochs = warmup_epochs
 
-    @classmethod
-    def named(cls) -> Mapping[str, Callable[[], ParameterObject]]:
-        """Return the schedules by name."""
-        return {name: partial(cls, name) for name in SCHEDULES}
-
-    @classmethod
-    def example(cls) -> ParameterObject:
-        """Return a schedule that changes the rate."""
-        return cls("cosine")
-
     def check_training(self, max_epochs: int, early_stopping: Any) -> None:
         """Raise ValueError for a schedule that cannot work with the other parameters.
 
@@ -100,6 +89,9 @@ class Schedule(ParameterObject):
         if self.name is None and not self.warmup_epochs:
             return None
         return LearningRateSchedule(self.name, self.warmup_epochs, patience)
+
+
+Schedule.named = {name: partial(Schedule, name) for name in SCHEDULES}
 
 
 def torch_scheduler(

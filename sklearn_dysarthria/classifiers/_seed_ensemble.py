@@ -33,7 +33,7 @@ from sklearn_dysarthria.recordings import note_failures, noted_failures
 class SeedEnsembleClassifier(ClassifierWrapper):
     """Train one model from several seeds and average the copies' probabilities.
 
-    A network's answer depends on its seed: initial weights, order of the batches, noise.  On a
+    A network's prediction depends on its seed: initial weights, order of the batches, noise.  On a
     few dozen patients that dependence can be larger than the difference between two methods;
     averaging removes part of it and `predict_spread` shows how much there is.
 
@@ -140,11 +140,11 @@ class SeedEnsembleClassifier(ClassifierWrapper):
         return self
 
     def _check_soft_vote(self, member: Any) -> None:
-        # Some, such as StackingClassifier, know what they predict only once they are fitted.
+        # Some, such as StackingClassifier, have their methods only after the fit.
         lacking = hasattr(member, "predict") and not hasattr(member, "predict_proba")
         if self.voting == "soft" and lacking:
             raise ValueError(
-                f"voting='soft' needs predict_proba, which {type(member).__name__} has not; give "
+                f"voting='soft' needs predict_proba, which {type(member).__name__} lacks; give "
                 "voting='hard'."
             )
 

@@ -80,8 +80,8 @@ SHARED_PARAMETERS: dict[str, tuple[str, str]] = {
     ),
     "cache": (
         "str, path, RecordingCache, joblib.Memory or None",
-        "Folder that keeps what frozen stages make of an image, for other fits, grid points,\n"
-        "folds and processes with the same images and the same frozen weights; see\n"
+        "Folder that keeps what a wholly frozen backbone makes of an image, for other fits, grid\n"
+        "points, folds and processes with the same images and the same weights; see\n"
         ":class:`~sklearn_dysarthria.Backbone`.  Without it, every fit computes that anew.",
     ),
     "random_state": (

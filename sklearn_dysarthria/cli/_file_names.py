@@ -81,24 +81,11 @@ def recordings_from(
 
 
 def pattern_to_regex(pattern: str) -> re.Pattern[str]:
-    """Turn a pattern of file names into a regular expression.
+    """Return the regular expression that a pattern of file names is, for paths without suffix.
 
-    Parameters
-    ----------
-    pattern : str
-        With the field ``{patient}``, and ``{task}`` if names hold it; ``*`` is anything within a
-        name.  Slashes speak of folders.  A known suffix at the end is of no importance
-        here: names are compared without theirs.
-
-    Returns
-    -------
-    re.Pattern
-        For the end of a path without its suffix.
-
-    Raises
-    ------
-    typer.BadParameter
-        The pattern has an unknown field, or no ``{patient}``.
+    The field ``{patient}`` must be in it, and ``{task}`` may; ``*`` is anything within a name, and
+    slashes separate folders.  A suffix at the end does not count here.  Raises a usage error if
+    the pattern has an unknown field, or no ``{patient}``.
     """
     stem = pattern[: -len(_suffix_of(pattern))] if _suffix_of(pattern) else pattern
     parts = re.split(r"\{(\w*)\}", stem.replace("\\", "/"))

@@ -26,7 +26,7 @@ class Augmentation(nn.Module):
         images : torch.Tensor of shape (n_samples, n_channels, height, width)
             Images.
         must_change : bool, default=True
-            Whether a draw that leaves images of this size as they are is drawn again.  Only the
+            Whether to draw again if a draw leaves images of this size as they are.  Only the
             size counts and never what an image shows: that would make the draw, and so the
             prediction for one sample, depend on the others.
 
@@ -172,7 +172,7 @@ class SpecAugment(Augmentation):
         images : torch.Tensor of shape (n_samples, n_channels, height, width)
             Height is mel frequency, width is time.
         must_change : bool, default=True
-            Mask whatever the probability is, and draw widths of 0 for all masks again.
+            Mask even if the probability says not to, and draw again if all masks have width 0.
 
         Returns
         -------

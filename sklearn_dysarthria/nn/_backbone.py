@@ -157,8 +157,8 @@ class Backbone(nn.Module):
         height, width = images.shape[2:]
         self.check_image_size((height, width))
         if self.channels_last and images.device.type == "cpu":
-            # Each convolution then answers in the same layout, whatever that of its weights;
-            # these stay contiguous, and so do checkpoints.
+            # Each convolution then answers in the same layout; its
+            # weights stay contiguous, and so do checkpoints.
             images = images.contiguous(memory_format=torch.channels_last)
         features = self.network(images)
         if not isinstance(features, Tensor) or features.shape[1:] != (self.out_features,):
@@ -201,8 +201,8 @@ class Backbone(nn.Module):
         """Stop the first stages from learning, and let the later ones learn.
 
         A frozen stage needs no gradient and stays in evaluation mode, so that neither dropout
-        nor stochastic depth disturbs it, nor a batch its normalisation, whatever mode the network
-        is put into.
+        nor stochastic depth disturbs it, nor a batch its normalisation, even if the network is
+        put into training mode.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What networks with batch normalisation ask of batches."""
+"""What batch normalisation requires of batches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def normalises_batches(module: nn.Module) -> bool:
-    """Tell whether a network has batch normalisation.
+    """Check whether a network has batch normalisation.
 
     Parameters
     ----------
@@ -35,15 +35,15 @@ def without_batch_of_one(batch_size: int, n_rows: int) -> int:
     Returns
     -------
     int
-        ``batch_size`` itself unless it leaves a remainder of 1; a single row is left alone.
+        ``batch_size`` itself unless it leaves a remainder of 1; a single row stays as it is.
     """
     while n_rows > 1 and n_rows % batch_size == 1:
         batch_size += 1
     return batch_size
 
 
-def lone_sample(error: ValueError) -> bool:
-    """Tell whether this is torch's refusal to normalise one value per channel.
+def is_batch_too_small(error: ValueError) -> bool:
+    """Check whether torch could not normalise, for want of a second value per channel.
 
     Whether one sample is too few depends on the size of the map at every layer, which torch alone
     knows.

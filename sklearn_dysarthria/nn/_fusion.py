@@ -1,6 +1,6 @@
 """A patient's recordings of several tasks, fused into one vector; some tasks may be missing.
 
-Every fusion takes embeddings of shape (n_samples, n_tasks, embedding_dim) and a mask that tells
+Every fusion takes embeddings of shape (n_samples, n_tasks, embedding_dim) and a mask that says
 which of them are there.  What stands in the place of a missing one is never looked at.
 """
 
@@ -152,7 +152,7 @@ class AttentionFusion(nn.Module):
 
     :math:`h = \sum_t \alpha_t\, V (x_t + p_t)`, where :math:`\alpha` is the softmax over the
     tasks that are there of :math:`q^\top K (x_t + p_t) / \sqrt{d}`, and :math:`p_t` is a learned
-    vector that tells the tasks apart.
+    vector that identifies the task.
 
     Parameters
     ----------
@@ -261,5 +261,5 @@ def _replaced(embeddings: Tensor, present: Tensor, absent: Tensor) -> Tensor:
 
 
 def _zero_where_missing(embeddings: Tensor, present: Tensor) -> Tensor:
-    """Put an end to whatever stands there, NaN included; the masks see to the rest."""
+    """Set absent tasks to zero, so that a NaN there has no effect; the masks do the rest."""
     return embeddings.masked_fill(~present[..., None], 0)

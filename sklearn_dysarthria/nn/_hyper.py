@@ -154,7 +154,7 @@ class HyperLinear(nn.Module):
         embedding : torch.Tensor of shape (n_samples, in_features)
             What the generated layer is applied to.
         context : torch.Tensor of shape (n_samples, context_dim), optional
-            One context per row; required with ``context="data"`` and refused otherwise.
+            One context per row; required with ``context="data"``, and an error otherwise.
 
         Returns
         -------

@@ -31,7 +31,7 @@ class _Draw(NamedTuple):
         return round(self.shift[0] * height), round(self.shift[1] * width)
 
     def changes(self, height: int, width: int) -> bool:
-        """Tell whether an image of this size, whatever it shows, is not left as it is."""
+        """Check whether any image of this size is changed."""
         moved = self.horizontal_flip or self.vertical_flip or self.angle != 0
         jittered = any(factor != 1 for factor in self.factors)
         return moved or jittered or any(self.pixels(height, width))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 class MixedTarget(NamedTuple):
     """Labels of samples that are made of two.
 
-    The loss of such a sample is ``share · L(first) + (1 - share) · L(second)``, whatever L is.
+    The loss of such a sample is ``share · L(first) + (1 - share) · L(second)``, for any loss L.
 
     Attributes
     ----------
@@ -75,8 +75,8 @@ class BatchMixing(nn.Module):
         Parameters
         ----------
         inputs : mapping of str to torch.Tensor of shape (n_samples, ...)
-            ``"X"`` holds images of shape (n_samples, n_channels, height, width); whatever else
-            there is, is mixed with the same λ.
+            ``"X"`` holds images of shape (n_samples, n_channels, height, width); all other
+            inputs are mixed with the same λ.
         labels : torch.Tensor of shape (n_samples,)
             Class numbers.
 

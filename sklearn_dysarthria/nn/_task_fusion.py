@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from sklearn_dysarthria.nn._backbone import Backbone
 from sklearn_dysarthria.nn._backbones import build_backbone
-from sklearn_dysarthria.nn._batch_norm import lone_sample
+from sklearn_dysarthria.nn._batch_norm import is_batch_too_small
 from sklearn_dysarthria.nn._fusion import FUSION_MODULES, FUSIONS, FUSIONS_WITH_WEIGHTS
 from sklearn_dysarthria.nn._hyper import HEADS, HyperLinear
 
@@ -50,7 +50,7 @@ class TaskFusionModule(nn.Module):
     ValueError
         A parameter is not among its options.
     WeightsError
-        The weights cannot be had, or do not fit tensor by tensor.
+        The weights cannot be found or read, or do not fit tensor by tensor.
     """
 
     def __init__(
@@ -198,7 +198,7 @@ def _embed_alone(encoder: nn.Module, X: Tensor) -> Tensor:
     try:
         return encoder(X)
     except ValueError as error:
-        if not lone_sample(error):
+        if not is_batch_too_small(error):
             raise
         raise ValueError(
             "A batch holds a single recording of a task, and the backbone's batch normalisation "

@@ -188,7 +188,7 @@ def download_timm(name: str, weights: str) -> dict[str, Tensor]:
     try:
         # With the classifier and at its own size: only so does timm load strictly, too.
         return timm.create_model(short, pretrained=True).state_dict()
-    except Exception as error:  # whatever the client of the hub raises
+    except Exception as error:  # the hub's client may raise anything
         raise WeightsError(
             f"Cannot get the weights of timm's {short!r} ({_first_line(error)}); download them on "
             "another computer and give the path of the state dict as weights."

@@ -88,7 +88,7 @@ def patient_bootstrap(
     Warns
     -----
     SmallClassWarning
-        A class has fewer than five patients: resampling so few says little.
+        A class has fewer than five patients: resampling so few means little.
 
     References
     ----------

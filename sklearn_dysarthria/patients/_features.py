@@ -134,8 +134,8 @@ class PatientFeaturesClassifier(MetaEstimatorMixin, PatientClassifier):
             See :mod:`sklearn_dysarthria.recordings`; tasks that training did not have are
             passed over with a warning.
         on_unusable : {"raise", "nan"}, default="raise"
-            What to do about a patient none of whose recordings can be used.  With ``"nan"`` the
-            patient's row has counts of 0 and is otherwise missing, and one
+            What to do about a patient without a usable recording.  With ``"nan"`` the values of
+            the patient's row are missing, and one
             :class:`~sklearn_dysarthria.exceptions.RecordingWarning` lists such patients.
 
         Returns

@@ -153,7 +153,7 @@ def _parts(estimator: Any) -> Iterator[Any]:
 def _splits_rows(part: Any) -> str | None:
     """Return the parameter that makes an estimator split rows by itself, if there is one."""
     if type(part).__module__.startswith("sklearn_dysarthria."):
-        return None  # ours hold out whole patients, or refuse
+        return None  # ours hold out whole patients, or raise an error
     parameters = part.get_params(deep=False)
     cv = parameters.get("cv", "none here")
     if cv is None or isinstance(cv, Real):

@@ -25,7 +25,7 @@ def _scores_decisions(model: PatientClassifier) -> bool:
 
 
 class PatientClassifier(ClassifierMixin, BaseEstimator):
-    """Base of classifiers that decide per patient and answer per recording.
+    """Base of classifiers that decide per patient and predict per recording.
 
     A subclass gives `predict_patients`, a table with one row per patient that has the column
     ``prediction`` and one score column per class (see `_score_columns`), and `_score_method`.
@@ -33,7 +33,7 @@ class PatientClassifier(ClassifierMixin, BaseEstimator):
 
     @abstractmethod
     def predict_patients(self, X):
-        """Decide about every patient; see the subclass."""
+        """Decide about every patient, as the subclass describes."""
 
     @abstractmethod
     def _score_method(self) -> str | None:
@@ -97,7 +97,7 @@ class PatientClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_recordings,) or (n_recordings, n_classes)
-            For two classes, positive values speak for the second.
+            For two classes, positive values favour the second.
         """
         scores = self._by_row(X, self._score_columns()).astype(np.float64)
         return scores[:, 1] if len(self.classes_) == 2 else scores

@@ -275,7 +275,7 @@ class PatientScorer:
         Parameters
         ----------
         estimator : estimator
-            A fitted model that answers alike for all recordings of a patient.
+            A fitted model that predicts the same for all recordings of a patient.
         X : table of recordings with column ``patient``
             See :mod:`sklearn_dysarthria.recordings`.
         y : array-like of shape (n_recordings,)
@@ -331,8 +331,8 @@ def patient_scorer(scoring: Any) -> PatientScorer:
     For models that may abstain there are ``"coverage"``, the share of patients who get a class,
     and ``"selective_accuracy"`` and ``"selective_balanced_accuracy"`` over these patients (NaN if
     there are none; a class of which no patient gets a class is left out of the balanced one).
-    Other scores of predicted classes count an abstention as a mistake, or refuse it; those of
-    probabilities and rankings (``"roc_auc"``, ``"neg_log_loss"``, …) do not know of it, since
+    Other scores of predicted classes count an abstention as a mistake, or raise an error; those of
+    probabilities and rankings (``"roc_auc"``, ``"neg_log_loss"``, …) do not depend on it, since
     ``predict_proba`` does not abstain.  A search that chooses ``abstain_below`` by a selective
     score alone may choose a model that decides about hardly any patient.
 

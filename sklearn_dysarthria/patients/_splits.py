@@ -50,7 +50,7 @@ class StratifiedPatientKFold(BaseCrossValidator):
     """K-fold cross-validation over patients, stratified by their class.
 
     The folds are those of :class:`sklearn.model_selection.StratifiedKFold` over the list of
-    patients, so that class proportions among *patients* are kept whatever the number of
+    patients, so that class proportions among *patients* are kept for any number of
     recordings each of them made.  No patient is ever in both training and test part.
 
     Parameters
@@ -74,7 +74,7 @@ class StratifiedPatientKFold(BaseCrossValidator):
     ...     assert not set(X["patient"].iloc[train]) & set(X["patient"].iloc[test])
     """
 
-    # Column `patient` of X is enough; groups is asked for only where it exists.
+    # Column `patient` of X is enough; `groups` is used only if it is there.
     __metadata_request__split = {"groups": True}
 
     def __init__(self, n_splits=5, *, shuffle=True, random_state=None):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -41,6 +42,7 @@ _KEPT_FILES = 8  # decoded noise files that a process remembers
 N_TALKERS = 8
 _SYNTHESIS_RATE = 16000  # Hz; speech has little above half of it
 _TASKS = ("phonationA", "phonationI", "rhythmPA", "rhythmTA", "rhythmKA")
+_SYNTHESIS = threading.Lock()
 _SEED = 20240229  # of the voices, which are always the same; where they start is random
 
 _LOWEST_SNR, _HIGHEST_SNR = -100.0, 300.0  # dB; beyond, float32 holds only one of the two
@@ -431,8 +433,10 @@ def babble(n_samples: int, sample_rate: float, rng: np.random.Generator) -> np.n
     ndarray of shape (n_samples,)
         The sum of the speakers, all of the same power.
     """
+    with _SYNTHESIS:  # other threads wait for these voices instead of making their own
+        talkers = _talkers(float(sample_rate))
     out = np.zeros(n_samples)
-    for talker in _talkers(float(sample_rate)):
+    for talker in talkers:
         start = rng.integers(len(talker))
         out += np.take(talker, np.arange(start, start + n_samples), mode="wrap")
     return out

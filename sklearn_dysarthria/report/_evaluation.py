@@ -146,20 +146,10 @@ def positive_class(classes: np.ndarray, positive: Any = None) -> Any:
 
 
 def decide(fitted: Any, X: pd.DataFrame) -> pd.DataFrame:
-    """Return a fitted model's decisions about patients.
+    """Return ``prediction`` and ``score_<class>``, indexed by ``patient``.
 
-    Parameters
-    ----------
-    fitted : estimator
-        Decides per patient, or has scikit-learn's methods and gives all recordings of a patient
-        the same answer.
-    X : pandas.DataFrame
-        Table of recordings.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``prediction`` and ``score_<class>``, indexed by ``patient``.
+    A model without ``predict_patients`` has scikit-learn's methods, and gives all recordings of a
+    patient the same answer.
     """
     if hasattr(fitted, "predict_patients"):
         made = fitted.predict_patients(X)
@@ -216,29 +206,10 @@ def comparison_of(
     n_resamples: int,
     random_state: int,
 ) -> Comparison:
-    """Score decisions about patients.
+    """Score decisions about patients, with a row of figures for each method and one for chance.
 
-    Parameters
-    ----------
-    predictions : pandas.DataFrame
-        As in :class:`~sklearn_dysarthria.Comparison`.
-    classes : ndarray of shape (n_classes,)
-        Labels in order.
-    positive : object
-        See `positive_class`.
-    scorers : dict of str to scorer
-        See :func:`~sklearn_dysarthria.report.check_scoring`.
-    facts : dict
-        How the decisions came about.
-    settings : mapping or None
-        What the caller adds to that, or replaces in it.
-    confidence, n_resamples, random_state
-        Of :func:`~sklearn_dysarthria.patient_bootstrap`.
-
-    Returns
-    -------
-    Comparison
-        With a row of figures for each method, and one for chance.
+    `facts` say how the decisions came about; `settings` are what the caller adds to them, or
+    replaces in them.  Scorers are those of `check_scoring`.
     """
     bootstrap = {
         "confidence": confidence,

@@ -20,21 +20,7 @@ _SHOWN = ("balanced accuracy", "AUC")
 
 
 def plot_intervals(comparison: Comparison, figure: Figure | None = None) -> Figure:
-    """Draw every method's figures with their intervals.
-
-    Parameters
-    ----------
-    comparison : Comparison
-        What to draw.
-    figure : matplotlib.figure.Figure, optional
-        Where to draw; None makes a figure that pyplot does not know.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        One panel for the balanced accuracy and one for the AUC; the band is the range of random
-        guessers.
-    """
+    """Draw `Comparison.plot_intervals`; the band is the range of random guessers."""
     scores = comparison.scores
     methods = [m for m in dict.fromkeys(scores["method"]) if m != CHANCE]
     figure = _prepared(figure, (7.2, 1.3 + 0.32 * len(methods)))
@@ -58,20 +44,7 @@ def plot_intervals(comparison: Comparison, figure: Figure | None = None) -> Figu
 
 
 def plot_confusion_matrices(comparison: Comparison, figure: Figure | None = None) -> Figure:
-    """Draw one confusion matrix per method, in patients per repetition.
-
-    Parameters
-    ----------
-    comparison : Comparison
-        What to draw.
-    figure : matplotlib.figure.Figure, optional
-        Where to draw; None makes a figure that pyplot does not know.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Repetitions are averaged; the numbers are patients, the colours shares of the true class.
-    """
+    """Draw `Comparison.plot_confusion_matrices`, in patients per repetition."""
     methods = list(dict.fromkeys(comparison.predictions["method"]))
     names = [_wrapped(label, 14) for label in comparison.classes]
     n_columns = min(_PANELS_PER_ROW, len(methods))
@@ -127,21 +100,10 @@ def _wrapped(label: Any, width: int) -> str:
 def plot_roc(
     comparison: Comparison, figure: Figure | None = None, *, thresholds: int = 201
 ) -> Figure:
-    """Draw the ROC curve of every method for a two-class problem.
+    """Draw `Comparison.plot_roc`.
 
-    Parameters
-    ----------
-    comparison : Comparison
-        What to draw.
-    figure : matplotlib.figure.Figure, optional
-        Where to draw; None makes a figure that pyplot does not know.
-    thresholds : int, default=201
-        Points at which curves are averaged.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Curves within test folds, averaged vertically, as the AUC in the table is within folds.
+    Curves within test folds are averaged vertically, at `thresholds` points, as the AUC in the
+    table is within folds.
     """
     figure = _prepared(figure, (5.2, 5.2))
     axes = figure.subplots()

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
+from skorch.callbacks import Callback
 
 from sklearn_dysarthria import (
     Augment,
@@ -89,6 +90,33 @@ def noise_case():
 @pytest.fixture
 def convnext():
     return CASES["convnext"]
+
+
+@pytest.fixture
+def watch():
+    """A callback that notes what a network is trained on: one to put among `callbacks`."""
+
+    class Watch(Callback):
+        # Of the class, because classifiers copy their callbacks.
+        datasets: ClassVar[dict[str, Any]] = {}
+        batches: ClassVar[list[Any]] = []
+
+        def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+            self.datasets.update(train=dataset_train, valid=dataset_valid)
+
+        def on_batch_begin(self, net, batch=None, training=False, **kwargs):
+            if training:
+                self.batches.append(batch)
+
+        def rows(self, part):
+            """Numbers of the rows of a part, "train" or "valid"."""
+            return np.asarray(self.datasets[part].indices)
+
+        @property
+        def sizes(self):
+            return [len(labels) for _, labels in self.batches]
+
+    return Watch()
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from sklearn_dysarthria import (
@@ -16,8 +13,6 @@ from sklearn_dysarthria import (
     EarlyStopping,
     HyperLinearClassifier,
 )
-from sklearn_dysarthria.classifiers._net import TrainingNet
-from sklearn_dysarthria.nn._batch_norm import normalises_batches, without_batch_of_one
 
 
 def small(**changes):
@@ -27,61 +22,37 @@ def small(**changes):
     return model.set_params(**changes)
 
 
-@pytest.fixture
-def sizes(monkeypatch):
-    """Sizes of the training batches."""
-    taken = []
-    original = TrainingNet.train_step_single
-
-    def step(self, batch, **params):
-        taken.append(len(batch[1]))
-        return original(self, batch, **params)
-
-    monkeypatch.setattr(TrainingNet, "train_step_single", step)
-    return taken
-
-
-@given(st.integers(1, 40), st.integers(2, 200))
-def test_the_smallest_size_that_leaves_no_lone_row(batch_size, n_rows):
-    found = without_batch_of_one(batch_size, n_rows)
-    assert found >= batch_size
-    assert n_rows % found != 1
-    assert all(n_rows % size == 1 for size in range(batch_size, found))
-
-
-def test_a_single_row_ends_the_search():
-    assert without_batch_of_one(16, 1) == 16
-
-
-def test_seventeen_images(make_images, sizes):
+def test_seventeen_images(make_images, watch):
     X, y = make_images(17)
-    model = small(batch_size=16).fit(X, y)
-    assert sizes == [17]
+    model = small(callbacks=[watch], batch_size=16).fit(X, y)
+    assert watch.sizes == [17]
     assert model.net_.batch_size == 16
     assert np.isfinite(model.predict_proba(X)).all()
     assert len(model.predict_proba(X[:1])) == 1
 
 
 @pytest.mark.parametrize(("n", "expected"), [(16, [8, 8]), (18, [8, 8, 2]), (25, [9, 9, 7])])
-def test_other_numbers(make_images, sizes, n, expected):
-    small(batch_size=8).fit(*make_images(n))
-    assert sizes == expected
+def test_other_numbers(make_images, watch, n, expected):
+    small(callbacks=[watch], batch_size=8).fit(*make_images(n))
+    assert watch.sizes == expected
 
 
-def test_rows_are_counted_as_trained_on(make_images, sizes):
+def test_rows_are_counted_as_trained_on(make_images, watch):
     """After repetition and without those held out."""
     X, y = make_images(10)
-    small(batch_size=7, oversample={1: 2}).fit(X, y)
-    assert sizes == [8, 7]
-    sizes.clear()
-    small(batch_size=7, early_stopping=EarlyStopping()).fit(X, y, groups=np.arange(10))
-    assert sizes == [8]
+    small(callbacks=[watch], batch_size=7, oversample={1: 2}).fit(X, y)
+    assert watch.sizes == [8, 7]
+    watch.batches.clear()
+    small(callbacks=[watch], batch_size=7, early_stopping=EarlyStopping()).fit(
+        X, y, groups=np.arange(10)
+    )
+    assert watch.sizes == [8]
 
 
-def test_networks_without_it_keep_their_batches(make_images, sizes):
+def test_networks_without_it_keep_their_batches(make_images, watch):
     X, y = make_images(9)
-    small(backbone__name="convnext_femto", batch_size=8).fit(X, y)
-    assert sizes == [8, 1]
+    small(callbacks=[watch], backbone__name="convnext_femto", batch_size=8).fit(X, y)
+    assert watch.sizes == [8, 1]
 
 
 def test_batches_of_one_that_were_asked_for(make_images):
@@ -89,11 +60,6 @@ def test_batches_of_one_that_were_asked_for(make_images):
     with pytest.raises(ValueError, match=r"batch normalisation, .* raise batch_size=1\.$"):
         small(batch_size=1).fit(X, y)
     small(backbone__name="convnext_femto", batch_size=1).fit(X, y)
-
-
-def test_who_has_it():
-    assert normalises_batches(torch.nn.Sequential(torch.nn.BatchNorm1d(2)))
-    assert not normalises_batches(torch.nn.Sequential(torch.nn.LayerNorm(2)))
 
 
 # ------------------------------------------------------------------------------------ devices

@@ -30,7 +30,6 @@ from sklearn_dysarthria import (
     StratifiedPatientKFold,
     patient_scorer,
 )
-from sklearn_dysarthria._utils.routing import groups_for_fit, parts_given_groups
 
 HEAD = HyperHead(context_dim=2, hidden_dim=2, n_contexts=1)
 TINY = {"max_epochs": 1, "head": HEAD, "random_state": 0}
@@ -299,7 +298,7 @@ class TestPatients:
         X, y, patients = graded()
         net = HyperLinearClassifier(early_stopping=EarlyStopping(), **TINY)
         model = make_pipeline(StandardScaler(), HierarchicalClassifier(net, healthy=5))
-        model.fit(X, y, **groups_for_fit(model, patients))
+        model.fit(X, y, **{"groups" if routing else "hierarchicalclassifier__groups": patients})
         detecting, grading = made
         assert set().union(*detecting) == set(patients)
         assert set().union(*grading) == set(patients[y != 5])
@@ -323,19 +322,19 @@ class TestPatients:
         assert train | valid == set(patients[y != 5])
         assert search.cv == 2
 
-    def test_the_parts_that_get_patients(self):
-        search = GridSearchCV(SVC(), {})
-        inner = HierarchicalClassifier(search, SkipFailedRows(SVC()), healthy=5)
-        whole = make_pipeline(StandardScaler(), SeedEnsembleClassifier(inner))
-        assert [path for path, _ in parts_given_groups(whole)] == [
-            "",
-            "seedensembleclassifier",
-            "seedensembleclassifier__estimator",
-            "seedensembleclassifier__estimator__detector",
-            "seedensembleclassifier__estimator__detector__estimator",
-            "seedensembleclassifier__estimator__grader",
-            "seedensembleclassifier__estimator__grader__estimator",
-        ]
+    def test_searches_in_wrappers_split_by_patient(self, graded, routing):
+        X, y, patients = graded(n=60, labels=(1, 3, 5))
+        table = pd.DataFrame(X, columns=["a", "b", "c"])
+        table = table.assign(patient=patients, audio="never read.wav")
+        features = FunctionTransformer(lambda t: t[["a", "b", "c"]].to_numpy())
+        tree = DecisionTreeClassifier(max_depth=3, random_state=0)
+        search = GridSearchCV(tree, {"min_samples_leaf": [1, 2]}, cv=2, error_score="raise")
+        inner = HierarchicalClassifier(search, SkipFailedRows(search), healthy=5)
+        whole = make_pipeline(features, SeedEnsembleClassifier(inner, 1, random_state=0))
+        fitted = PatientVotingClassifier(whole).fit(table, y).estimator_[-1].estimators_[0]
+        for found in (fitted.detector_, fitted.grader_.estimator_):
+            assert isinstance(found.cv, StratifiedPatientKFold)
+            assert found.cv.n_splits == 2
 
     def test_in_a_search_over_patients(self, graded, routing):
         X, y, patients = graded(n=150)

@@ -217,20 +217,11 @@ def test_noise_takes_the_image_out_of_a_structured_array(noise_case, make_images
     assert_array_equal(noise_case.model().fit(both, y).predict_proba(both), expected)
 
 
-def test_fit_trains_on_views_of_the_input(case, make_images, monkeypatch):
-    from sklearn_dysarthria.classifiers import _base
-
-    seen = []
-
-    class Spy(_base.Rows):
-        def __init__(self, arrays, labels, indices):
-            seen.append(arrays)
-            super().__init__(arrays, labels, indices)
-
-    monkeypatch.setattr(_base, "Rows", Spy)
+def test_fit_trains_on_views_of_the_input(case, make_images, watch):
     X, y = make_images()
     X = case.wrap(X)
     X[0:1] = X[1:2]
-    case.model(oversample={1: 5}).fit(X, y)
-    for arrays in seen:
-        assert all(np.shares_memory(array, X) for array in arrays.values())
+    case.model(oversample={1: 5}, max_epochs=1, callbacks=[watch]).fit(X, y)
+    arrays = watch.datasets["train"].arrays
+    assert all(np.shares_memory(array, X) for array in arrays.values())
+    assert len(watch.rows("train")) == 6 * len(X) // 2

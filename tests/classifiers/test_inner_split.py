@@ -6,7 +6,6 @@ import torch
 from numpy.testing import assert_array_equal
 
 from sklearn_dysarthria import EarlyStopping, HyperHead, HyperLinearClassifier
-from sklearn_dysarthria.classifiers import _base
 from sklearn_dysarthria.exceptions import PatientError
 
 PATIENTS = np.repeat([f"p{n:02d}" for n in range(16)], 3)
@@ -18,20 +17,6 @@ LABELS = np.repeat(["ALS", "HC"], 24)
 def X():  # noqa: N802
     rng = np.random.default_rng(0)
     return rng.normal(size=(48, 5)) + (LABELS == "HC")[:, None]
-
-
-@pytest.fixture
-def seen(monkeypatch):
-    """Rows that reached the network: indices of every data set, in the order of construction."""
-    made = []
-
-    class Spy(_base.Rows):
-        def __init__(self, arrays, labels, indices):
-            made.append(np.asarray(indices))
-            super().__init__(arrays, labels, indices)
-
-    monkeypatch.setattr(_base, "Rows", Spy)
-    return made
 
 
 def model(**changes):
@@ -49,9 +34,9 @@ def test_patients_are_needed(X):
         model().fit(X, LABELS)
 
 
-def test_held_out_patients_never_train(X, seen):
-    fitted = model().fit(X, LABELS, groups=PATIENTS)
-    valid, train = seen
+def test_held_out_patients_never_train(X, watch):
+    fitted = model(callbacks=[watch]).fit(X, LABELS, groups=PATIENTS)
+    valid, train = watch.rows("valid"), watch.rows("train")
     assert set(PATIENTS[valid]).isdisjoint(PATIENTS[train])
     assert_array_equal(np.sort(np.concatenate([valid, train])), np.arange(48))
     assert set(fitted.validation_patients_) == set(PATIENTS[valid])
@@ -85,7 +70,7 @@ def test_patients_keep_their_type(X):
     assert set(fitted.validation_patients_) < {1, "1", 2, "2"}
 
 
-def test_a_class_with_one_patient_stays_in_training(X, seen):
+def test_a_class_with_one_patient_stays_in_training(X):
     patients = np.where(LABELS == "HC", "only", PATIENTS)
     fitted = model().fit(X, LABELS, groups=patients)
     assert "only" not in fitted.validation_patients_
@@ -100,20 +85,23 @@ def test_two_labels_for_one_patient(X):
         model().fit(X, LABELS, groups=patients)
 
 
-def test_failed_rows_do_not_count(X, seen):
+def test_failed_rows_do_not_count(X, watch):
     X[PATIENTS == "p03"] = np.nan
+    fitted = model(early_stopping__validation_fraction=0.99, callbacks=[watch])
     with pytest.warns(UserWarning, match="3 of 48 rows"):
-        fitted = model(early_stopping__validation_fraction=0.99).fit(X, LABELS, groups=PATIENTS)
+        fitted.fit(X, LABELS, groups=PATIENTS)
     assert "p03" not in fitted.validation_patients_
-    assert "p03" not in PATIENTS[np.concatenate(seen)]
+    used = np.concatenate([watch.rows("valid"), watch.rows("train")])
+    assert len(used) == 45
+    assert "p03" not in PATIENTS[used]
 
 
-def test_oversampled_rows_are_training_rows_only(seen, convnext, make_images):
+def test_oversampled_rows_are_training_rows_only(watch, convnext, make_images):
     images, y = make_images(24)
     patients = np.arange(24) // 4 * 2 + y
-    fitted = convnext.model(early_stopping=EarlyStopping(), oversample={1: 3})
+    fitted = convnext.model(early_stopping=EarlyStopping(), oversample={1: 3}, callbacks=[watch])
     fitted.fit(images, y, groups=patients)
-    valid, train = seen
+    valid, train = watch.rows("valid"), watch.rows("train")
     assert len(np.unique(valid)) == len(valid)
     times = np.bincount(train, minlength=24)
     assert_array_equal(times, np.where(np.isin(np.arange(24), valid), 0, np.where(y, 3, 1)))
@@ -125,14 +113,15 @@ def loss_on(fitted, X, y, rows):
     return -np.log(p[np.arange(len(rows)), codes]).mean()
 
 
-def test_the_best_epochs_weights_are_restored(X, seen):
+def test_the_best_epochs_weights_are_restored(X):
     # Steps this large make the loss go up and down.
     fitted = model(max_epochs=25, early_stopping__patience=25, lr=0.3).fit(
         X, LABELS, groups=PATIENTS
     )
     losses = fitted.history_["valid_loss"]
     assert losses.idxmin() < len(losses)
-    now = loss_on(fitted, X, LABELS, seen[0])
+    held_out = np.flatnonzero(np.isin(PATIENTS, fitted.validation_patients_))
+    now = loss_on(fitted, X, LABELS, held_out)
     assert now == pytest.approx(losses.min(), rel=1e-3)
     assert abs(now - losses.iloc[-1]) > 1e-3
 

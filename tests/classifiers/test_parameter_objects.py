@@ -135,7 +135,7 @@ def test_the_package_offers_each():
     ("parameters", "message"),
     [
         ({"loss": "focl"}, r"loss='focl' must be 'cross_entropy', .* Did you mean 'focal'\?"),
-        ({"loss": 3}, r"loss=3 must be .* or a loss such as FocalLoss\(\)"),
+        ({"loss": 3}, r"loss=3 must be .* or a loss such as CrossEntropy\(\)"),
         ({"loss": FocalLoss}, "loss=.* must be"),
         ({"loss": SGD()}, r"loss=SGD\(\) must be"),
         ({"optimizer": "sdg"}, r"Did you mean 'sgd'\?"),

@@ -35,7 +35,6 @@ from sklearn_dysarthria import (
     StratifiedPatientKFold,
     make_dysarthric_speech,
 )
-from sklearn_dysarthria._utils.routing import groups_for_fit
 from sklearn_dysarthria.exceptions import PatientLeakWarning, RecordingWarning
 
 TINY = {"max_epochs": 1, "head": HyperHead(context_dim=2, hidden_dim=2, n_contexts=1)}
@@ -204,7 +203,7 @@ class TestPatients:
         patients = np.arange(len(X)) % 20
         net = HyperLinearClassifier(early_stopping=EarlyStopping(), **TINY)
         model = make_pipeline(StandardScaler(), SeedEnsembleClassifier(net, 3, random_state=0))
-        model.fit(X, y, **groups_for_fit(model, patients))
+        model.fit(X, y, **{"groups" if routing else "seedensembleclassifier__groups": patients})
         held_out = [frozenset(m.validation_patients_) for m in model[-1].estimators_]
         assert all(held_out)
         assert len(set(held_out)) > 1  # another seed holds out other patients

@@ -19,8 +19,7 @@ from sklearn_dysarthria import (
     HyperLinearClassifier,
 )
 from sklearn_dysarthria.classifiers._generators import OwnGenerator
-from sklearn_dysarthria.nn import ImageAugment, SpecAugment
-from sklearn_dysarthria.nn._image_augment import AugmentChain
+from sklearn_dysarthria.nn import AugmentChain, ImageAugment, SpecAugment
 
 
 def _fit(seed, X, y):
@@ -161,7 +160,7 @@ def test_a_prediction_ends_while_another_thread_trains():
 
 
 def test_views_have_the_numbers_of_their_seed():
-    """Those of the global generator after the same seed, which nobody else sees."""
+    """Those of the global generator after the same seed, which no other thread sees."""
     images = torch.randn(3, 3, 40, 40, generator=torch.Generator().manual_seed(1))
     augment = AugmentChain(ImageAugment(0.5, 0.5, 20, 0.3, 0.1), SpecAugment(0.7, 0.3, 0.3))
     for seed in range(5):

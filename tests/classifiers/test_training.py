@@ -11,46 +11,20 @@ import tqdm.auto
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
 from skorch import callbacks
 
 from sklearn_dysarthria import (
     SGD,
+    Adam,
+    AdamW,
     ConvNeXtSeverityClassifier,
     EarlyStopping,
     HyperHead,
     HyperLinearClassifier,
+    RMSprop,
     nn,
 )
-from sklearn_dysarthria.classifiers import _base
-from sklearn_dysarthria.classifiers._net import TrainingNet
-
-
-@pytest.fixture
-def seen(monkeypatch):
-    made = []
-
-    class Spy(_base.Rows):
-        def __init__(self, arrays, labels, indices):
-            made.append(np.asarray(indices))
-            super().__init__(arrays, labels, indices)
-
-    monkeypatch.setattr(_base, "Rows", Spy)
-    return made
-
-
-@pytest.fixture
-def batches(monkeypatch):
-    """Training batches as the network gets them."""
-    taken = []
-    original = TrainingNet.infer
-
-    def infer(self, x, **params):
-        if self.module_.training:
-            taken.append(x["X"].clone())
-        return original(self, x, **params)
-
-    monkeypatch.setattr(TrainingNet, "infer", infer)
-    return taken
 
 
 def criterion(model):
@@ -88,14 +62,14 @@ def test_weights_by_label(convnext, make_images):
         model.set_params(class_weight={"dead": 4, "mild": 1}).fit(X, y)
 
 
-def test_oversampling_repeats_rows_without_copies(convnext, make_images, seen, batches):
+def test_oversampling_repeats_rows_without_copies(convnext, make_images, watch):
     X, _ = make_images(9)
     y = np.repeat([1, 2, 3], 3)
-    convnext.model(oversample={1: 4, 3: 2}, augment__spec=0).fit(X, y)
-    (train,) = seen
-    assert_array_equal(np.bincount(train), np.repeat([4, 1, 2], 3))
-    assert sum(map(len, batches)) == 2 * 21
-    epoch = torch.cat(batches[: len(batches) // 2]).numpy()
+    convnext.model(oversample={1: 4, 3: 2}, augment__spec=0, callbacks=[watch]).fit(X, y)
+    assert_array_equal(np.bincount(watch.rows("train")), np.repeat([4, 1, 2], 3))
+    assert sum(watch.sizes) == 2 * 21
+    epoch = torch.cat([inputs["X"] for inputs, _ in watch.batches[: len(watch.batches) // 2]])
+    epoch = epoch.numpy()
     times = [(epoch == image).all(axis=(1, 2, 3)).sum() for image in X]
     assert_array_equal(times, np.repeat([4, 1, 2], 3))
 
@@ -148,23 +122,80 @@ def test_optimisers_get_their_arguments(convnext, make_images, name, kind):
     assert group.get("fused", False) == (name != "rmsprop")
 
 
-def test_frozen_stages_keep_their_weights(case, make_images, monkeypatch):
+class Norms(callbacks.Callback):
+    """Note the norm of all gradients before every step, after whatever the classifier does."""
+
+    def initialize(self):
+        self.norms_ = []
+        return self
+
+    def on_grad_computed(self, net, **kwargs):
+        gradients = [w.grad.ravel() for w in net.module_.parameters() if w.grad is not None]
+        self.norms_.append(float(torch.cat(gradients).norm()))
+
+
+def norms_of(model):
+    return np.array(dict(model.net_.callbacks_)["Norms"].norms_)
+
+
+@pytest.mark.parametrize("optimizer", [SGD(), Adam(), AdamW(), RMSprop()])
+def test_clipping_limits_the_norm_of_all_gradients(table, optimizer):
+    X, y = table
+    model = small(optimizer=optimizer, callbacks=[Norms()], batch_size=10)
+    free = clone(model).fit(X, y)
+    largest = norms_of(free).max()
+    assert norms_of(free).min() < 0.9 * largest
+    limit = float(np.median(norms_of(free)))
+    clipped = clone(model).set_params(optimizer__clip_norm=limit).fit(X, y)
+    norms = norms_of(clipped)
+    assert (norms <= limit * (1 + 1e-6)).all()
+    assert np.isclose(norms, limit, rtol=1e-4).any()  # some were cut down to it
+    assert np.abs(clipped.predict_proba(X) - free.predict_proba(X)).max() > 0
+    # A limit that nothing reaches changes nothing, nor does none.
+    loose = clone(model).set_params(optimizer__clip_norm=100 * largest).fit(X, y)
+    assert_array_equal(loose.predict_proba(X), free.predict_proba(X))
+
+
+def test_a_clipped_step_of_gradient_descent_is_as_long_as_the_rate_allows(table):
+    X, y = table
+    start = small(optimizer=SGD(momentum=0), lr=1e-12, max_epochs=1, batch_size=40).fit(X, y)
+    model = small(optimizer=SGD(momentum=0, clip_norm=0.01), lr=3.0, max_epochs=1, batch_size=40)
+    before, after = (
+        torch.cat([w.detach().ravel() for w in fitted.net_.module_.parameters()])
+        for fitted in (start, model.fit(X, y))
+    )
+    assert float((after - before).norm()) == pytest.approx(3.0 * 0.01, rel=1e-4)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, "1"])
+def test_impossible_limits_of_gradients(table, wrong):
+    with pytest.raises(ValueError, match="The 'clip_norm' parameter of Adam must be a float"):
+        small(optimizer=Adam(clip_norm=wrong)).fit(*table)
+
+
+def test_limits_of_gradients_in_a_grid(table):
+    X, y = table
+    model = small(optimizer=SGD(), max_epochs=2, lr=0.1)
+    grid = {"optimizer__clip_norm": [None, 1e-3]}
+    search = GridSearchCV(model, grid, cv=2, scoring="neg_log_loss", error_score="raise")
+    scores = search.fit(X, y).cv_results_["mean_test_score"]
+    assert scores[0] > scores[1]  # with so small a limit nothing is learned
+
+
+def test_frozen_stages_keep_their_weights(case, make_images):
     X, y = make_images(8)
     start = {}
-    monkeypatch.setattr(
-        TrainingNet,
-        "on_train_begin",
-        lambda net, *args, **kw: start.update(
-            {name: t.clone() for name, t in net.module_.state_dict().items()}
-        ),
-    )
+
+    class Start(callbacks.Callback):
+        def on_train_begin(self, net, **kwargs):
+            start.update({name: t.clone() for name, t in net.module_.state_dict().items()})
 
     arguments = {"weight_decay": 0.1, "max_epochs": 1}  # frozen weights must not even be decayed
     if case.estimator is ConvNeXtSeverityClassifier:
         arguments["stochastic_depth"] = 0.0
 
     def changed(freeze):
-        model = case.model(backbone__freeze=freeze, **arguments)
+        model = case.model(backbone__freeze=freeze, callbacks=[Start()], **arguments)
         end = model.fit(case.wrap(X), y).net_.module_.state_dict()
         return {n for n in end if not torch.equal(end[n], start[n])}, set(end)
 
@@ -276,19 +307,18 @@ def test_a_callback_may_stop_the_training(table):
 
 
 @pytest.mark.parametrize("early_stopping", [None, EarlyStopping()])
-def test_an_interrupt_is_passed_on_and_leaves_no_model(table, monkeypatch, early_stopping):
+def test_an_interrupt_is_passed_on_and_leaves_no_model(table, early_stopping):
     X, y = table
     model = small(early_stopping=early_stopping, verbose=1).fit(X, y, groups=np.arange(40))
     steps = []
-    original = TrainingNet.train_step
 
-    def train_step(self, batch, **params):
-        steps.append(1)
-        if len(steps) == 2:
-            raise KeyboardInterrupt
-        return original(self, batch, **params)
+    class Interrupt(callbacks.Callback):
+        def on_grad_computed(self, net, **kwargs):
+            steps.append(1)
+            if len(steps) == 2:
+                raise KeyboardInterrupt
 
-    monkeypatch.setattr(TrainingNet, "train_step", train_step)
+    model.set_params(callbacks=[Interrupt()])
     state = torch.get_rng_state()
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, y, groups=np.arange(40))

@@ -8,8 +8,6 @@ import joblib
 import pandas as pd
 import pytest
 
-from sklearn_dysarthria.cli._corpus import label_like, loader_of, positive_of
-from sklearn_dysarthria.cli._study import StudyError
 from sklearn_dysarthria.persistence import FORMAT
 
 
@@ -125,36 +123,6 @@ def test_which_class_is_ill(run, patients, is_one_sentence):
     assert "Give evaluation.positive." in err
     code, _, err = run("evaluate", "svm.toml", "--set", "evaluation.positive=z", "--quiet")
     assert "evaluation.positive='z' must be one of two classes; the labels are ['x', 'y']" in err
-
-
-def test_a_misspelled_name_of_the_corpus():
-    with pytest.raises(StudyError, match=r"Unknown key 'nmae' .* Did you mean 'name'"):
-        loader_of({"nmae": "patients.csv"})
-
-
-@pytest.mark.parametrize(
-    ("spelled", "labels", "label"),
-    [
-        (1, [0, 1], 1),
-        (1.0, [0, 1], 1),
-        ("1", [0, 1], 1),
-        (1, ["0", "1"], "1"),
-        (True, [False, True], True),
-        (True, [0, 1], True),
-        ("ALS", ["ALS", "HC"], "ALS"),
-    ],
-)
-def test_labels_keep_their_type(spelled, labels, label):
-    found = label_like(spelled, labels)
-    assert (found, type(found)) == (label, type(label))
-
-
-def test_positive_of_more_classes():
-    assert positive_of(None, [1, 2, 3]) is None
-    with pytest.raises(StudyError, match="must be one of two classes"):
-        positive_of(1, [1, 2, 3])
-    with pytest.raises(StudyError, match="must be one of two classes"):
-        positive_of(True, [0, 1])
 
 
 def test_labels_written_as_decimals(run, patients):

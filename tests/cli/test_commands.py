@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import tomllib
 import zipfile
 
 import numpy as np
@@ -11,21 +12,31 @@ import pytest
 from sklearn.metrics import average_precision_score, matthews_corrcoef
 
 from sklearn_dysarthria import load_model, load_recordings
-from sklearn_dysarthria.cli._models import build_model
-from sklearn_dysarthria.cli._study import read_study
 from sklearn_dysarthria.exceptions import RecordingWarning
 from sklearn_dysarthria.features import front_end, run_front_end
 from sklearn_dysarthria.persistence import describe_model, settings_hash
+from sklearn_dysarthria.report import build_methods
 
 
 def as_csv(out):
     return pd.read_csv(io.StringIO(out)).set_index("patient")
 
 
+METHODS = {"net": "sand-convnext", "svm": "egemaps-svm-vote"}
+
+
+def params_of(corpus, kind):
+    study = tomllib.loads((corpus / f"{kind}.toml").read_text())
+    return study["model"].get("params", {})
+
+
 def python_model(corpus, kind):
-    """Fit what the study says without the program."""
+    """Build what the study says without the program; return it and the corpus."""
     X, y = load_recordings(corpus / "patients.csv", target="label", return_X_y=True)
-    return build_model(read_study([str(corpus / f"{kind}.toml")]).model, X, y).fit(X, y), X
+    (model,) = build_methods([METHODS[kind]], X, random_state=0).values()
+    for step, params in params_of(corpus, kind).items():
+        model.estimator.named_steps[step].set_params(**params)
+    return model.set_params(voting="soft"), X, y
 
 
 # ------------------------------------------------------------------------------ preprocess
@@ -59,8 +70,8 @@ def test_preprocess_writes_what_the_model_is_given(run, corpus, tmp_path):
     assert code == 0, err
     assert "shape 3 × 32 × 32" in out
     written = np.load(tmp_path / "images.npz")
-    X, y = load_recordings(corpus / "patients.csv", target="label", return_X_y=True)
-    pipeline = build_model(read_study([str(corpus / "net.toml")]).model, X, y).estimator
+    model, X, y = python_model(corpus, "net")
+    pipeline = model.estimator
     np.testing.assert_array_equal(written["values"], pipeline[:-1].fit_transform(X))
     assert written["label"].tolist() == y.tolist()
     assert written["patient"].tolist() == X["patient"].tolist()
@@ -68,7 +79,7 @@ def test_preprocess_writes_what_the_model_is_given(run, corpus, tmp_path):
     code, out, err = run("preprocess", corpus / "svm.toml", "--output", "new/f.csv", *cache)
     assert code == 0, err
     features = pd.read_csv(tmp_path / "new" / "f.csv")
-    pipeline = build_model(read_study([str(corpus / "svm.toml")]).model, X, y).estimator
+    pipeline = python_model(corpus, "svm")[0].estimator
     computed = pipeline[0].set_output(transform="pandas").fit_transform(X)
     np.testing.assert_array_equal(features[computed.columns].astype(np.float32), computed)
 
@@ -98,8 +109,8 @@ def test_preprocessed_features_are_found_again(run, corpus, tmp_path, monkeypatc
 @pytest.mark.parametrize("kind", ["net", "svm"])
 def test_predictions_are_those_of_python(run, corpus, request, kind):
     path = request.getfixturevalue(f"{kind}_model")
-    model, X = python_model(corpus, kind)
-    expected = model.predict_patients(X)
+    model, X, y = python_model(corpus, kind)
+    expected = model.fit(X, y).predict_patients(X)
     # Names of files, names of folders and tables all lead to the same recordings.
     for paths in [[corpus / "wav"], sorted((corpus / "wav").iterdir()), [corpus / "patients.csv"]]:
         code, out, err = run("predict", path, *paths, "--format", "csv", "--quiet")
@@ -114,7 +125,7 @@ def test_predictions_are_those_of_python(run, corpus, request, kind):
 
 def test_training_and_prediction_see_the_same_images(corpus, net_model):
     loaded = load_model(net_model)
-    model, X = python_model(corpus, "net")
+    model, X, _ = python_model(corpus, "net")
     in_training, _ = run_front_end(front_end(model), X)
     in_prediction = loaded.estimator_[:-1].transform(X)
     assert in_training.shape == (20, 3, 32, 32)
@@ -126,7 +137,9 @@ def test_model_file_tells_about_itself(corpus, net_model):
     assert facts["classes"] == ["ALS", "HC"]
     assert facts["patients_per_class"] == {"ALS": 5, "HC": 5}
     assert facts["tasks"] == ["phonationA", "rhythmPA"]
-    assert facts["study"] == read_study([str(corpus / "net.toml")]).settings()
+    assert facts["study"]["corpus"] == {"name": str(corpus / "patients.csv")}
+    assert facts["study"]["model"]["params"] == [params_of(corpus, "net")]
+    assert facts["study"]["evaluation"]["n_splits"] == 2
     assert facts["study_sha256"] == settings_hash(facts["study"])
     assert {"scikit-learn", "sklearn-dysarthria", "torch", "skorch"} <= set(facts["versions"])
     assert "S001" not in json.dumps(facts)

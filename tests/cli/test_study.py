@@ -1,5 +1,6 @@
 """Study files: what they may say, and what is said about what they may not."""
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,19 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sklearn_dysarthria.cli._corpus import CORPORA, corpus_arguments, load_corpus
+import sklearn_dysarthria
+from sklearn_dysarthria.cli._corpus import (
+    CORPORA,
+    corpus_arguments,
+    label_like,
+    load_corpus,
+    loader_of,
+    positive_of,
+)
 from sklearn_dysarthria.cli._models import MODELS, build_model
+from sklearn_dysarthria.cli._signatures import parameters_of
 from sklearn_dysarthria.cli._study import Evaluation, Run, StudyError, read_study
+from sklearn_dysarthria.report import PARTS
 
 
 def written(tmp_path, text, name="study.toml"):
@@ -66,7 +77,8 @@ def test_later_assignments_win_however_they_are_spelled(tmp_path):
 
 
 def test_none_where_none_is_allowed():
-    assert model_of("model.params.classify.weights=none").estimator[-1].backbone.weights is None
+    model = model_of("model.params.classify.backbone.weights=none")
+    assert model.estimator[-1].backbone.weights is None
     assert model_of("model.params.images.fmax='None'").estimator[0].fmax is None
     with pytest.raises(StudyError, match=r"model\.params\.images\.n_mels"):
         model_of("model.params.images.n_mels=none")
@@ -226,6 +238,16 @@ def test_arguments_of_every_corpus(name):
         ({"name": "synthetic", "n_patient": 3}, "Did you mean 'n_patients'"),
         ({"name": "synthetic", "n_patients": "3"}, "corpus.n_patients must be an integer"),
         ({"name": "a.csv", "traget": "x"}, r"\[corpus\]. Did you mean 'target'"),
+        ({"name": "a.csv", "target": 3}, 'corpus.target must be text or "none", not 3'),
+        (
+            {"name": "synthetic", "duration": "x"},
+            "corpus.duration must be a number or a list of numbers, not 'x'",
+        ),
+        ({"name": "synthetic", "duration": [1]}, "must be a number or a list of numbers"),
+        ({"name": "synthetic", "tasks": [1]}, r"corpus.tasks must be text or a list of text, not"),
+        ({"name": "synthetic", "n_patients": True}, "must be an integer, not True"),
+        ({"name": "synthetic", "n_patients": 4.0}, "must be an integer, not 4.0"),
+        ({"name": "minsk2020", "download_if_missing": 1}, "must be true or false, not 1"),
     ],
 )
 def test_wrong_corpora(corpus, message):
@@ -233,7 +255,66 @@ def test_wrong_corpora(corpus, message):
         corpus_arguments(corpus)
 
 
+def test_values_of_corpora_are_those_of_toml():
+    corpus = {"name": "synthetic", "duration": [1, 2.5], "weights": "none", "tasks": ["rhythmPA"]}
+    arguments = corpus_arguments(corpus)
+    assert tuple(arguments["duration"]) == (1, 2.5)
+    assert arguments["weights"] is None
+    assert arguments["tasks"] == ["rhythmPA"]
+    assert corpus_arguments({"name": "synthetic", "duration": 2})["duration"] == 2
+
+
 def test_synthetic_corpus_is_the_same_every_time():
     corpus = {"name": "synthetic", "n_patients": 2, "duration": 0.5, "tasks": ["phonationA"]}
     (one, _), (two, _) = load_corpus(corpus), load_corpus(corpus)
     assert (one["audio"][0] == two["audio"][0]).all()
+
+
+def test_a_misspelled_name_of_the_corpus():
+    with pytest.raises(StudyError, match=r"Unknown key 'nmae' .* Did you mean 'name'"):
+        loader_of({"nmae": "patients.csv"})
+
+
+@pytest.mark.parametrize(
+    ("spelled", "labels", "label"),
+    [
+        (1, [0, 1], 1),
+        (1.0, [0, 1], 1),
+        ("1", [0, 1], 1),
+        (1, ["0", "1"], "1"),
+        (True, [False, True], True),
+        (True, [0, 1], True),
+        ("ALS", ["ALS", "HC"], "ALS"),
+    ],
+)
+def test_labels_keep_their_type(spelled, labels, label):
+    found = label_like(spelled, labels)
+    assert (found, type(found)) == (label, type(label))
+
+
+def test_positive_of_more_classes():
+    assert positive_of(None, [1, 2, 3]) is None
+    with pytest.raises(StudyError, match="must be one of two classes"):
+        positive_of(1, [1, 2, 3])
+    with pytest.raises(StudyError, match="must be one of two classes"):
+        positive_of(True, [0, 1])
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        {*CORPORA.values(), "load_recordings", "PatientVotingClassifier"}.union(
+            part for parts in PARTS.values() for part in parts.values() if part
+        )
+    ),
+)
+def test_parameters_are_read_from_the_source_as_they_are(name):
+    signature = inspect.signature(getattr(sklearn_dysarthria, name))
+    assert list(parameters_of(name)) == list(signature.parameters)
+
+
+def test_annotations_are_those_of_values_in_a_study():
+    types = parameters_of("make_dysarthric_speech")
+    assert types["n_patients"] is int
+    assert types["tasks"] == str | list[str]
+    assert types["folder"] == str | None

@@ -97,13 +97,15 @@ def test_folders_that_must_not_be_read_are_skipped(tmp_path, monkeypatch):
 
 
 def test_published_files_in_any_case(tmp_path):
-    for name in ("HC/1_a.wav", "HC/1_A.WAV", "hc/2_A.wav", "Table.CSV", "folder.csv/x"):
+    for name in ("HC/1_a.wav", "HC/1_A.WAV", "hc/2_A.wav", "Table.CSV", "t.csv", "folder.csv/x"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    published = ["HC/1_a.wav", "HC/2_a.wav", "table.csv", "none.csv", "folder.csv"]
+    (tmp_path / "T.csv").touch()
+    published = ["HC/1_a.wav", "HC/2_a.wav", "table.csv", "T.csv", "none.csv", "folder.csv"]
     found = locate_files(tmp_path, published)
-    assert list(found) == published[:3]
+    assert list(found) == published[:4]
     if len(list((tmp_path / "HC").iterdir())) == 2:  # a file system that is case-sensitive
         assert found["HC/1_a.wav"] == tmp_path / "HC" / "1_a.wav"
+        assert found["T.csv"] == tmp_path / "T.csv"
     assert all(path.is_file() for path in found.values())
     assert locate_files(tmp_path / "none", published) == {}

@@ -273,6 +273,14 @@ def test_sheets_that_contradict_each_other(small, trees, subset):
     assert "'ID000', 'ID003'" in texts
 
 
+def test_sheets_of_the_split_need_no_classes(small, trees):
+    baseline = ([["ID000", 50, "M", None]], [["ID003", 51, "F", "-"]])
+    trees.write_workbook(small / "sand_task_1.xlsx", sheets(baseline=baseline))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load_a(small).target.tolist() == [5, 1]
+
+
 def test_a_speaker_on_both_sides_without_the_sheet_of_all(small, trees):
     book = {name: rows for name, rows in sheets(baseline=(ONE, ONE[1:])).items() if "Base" in name}
     trees.write_workbook(small / "sand_task_1.xlsx", book)

@@ -15,6 +15,7 @@ from PIL import Image
 from sklearn_dysarthria import LogMelDeltaImages, make_dysarthric_speech
 from sklearn_dysarthria.features import _kernels as kernels
 from sklearn_dysarthria.features import _spectrogram as operators
+from sklearn_dysarthria.features._images import IMAGENET_MEAN, IMAGENET_STD, _normalized
 from sklearn_dysarthria.features._spectrogram import ImageRecipe
 
 DECIBELS = 0.01  # the promise
@@ -353,3 +354,13 @@ def test_lowest_band_and_first_frame_come_first():
     ).transform(one_row(low_then_high, rate))[0, 0]
     assert image[:, 10].argmax() < 16
     assert image[:, 54].argmax() > 40
+
+
+@pytest.mark.parametrize("level", [0.0, -80.0, -37.3, 0.1, 1e-9])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_constant_channels_stay_put(level, dtype):
+    rounding = np.random.default_rng(0).normal(size=(3, 224, 224)) * 1e-12
+    image = (np.full((3, 224, 224), level) + rounding).astype(dtype)
+    assert np.abs(_normalized(image, "recording")).max() < 1e-4
+    unit = _normalized(image, "imagenet") * IMAGENET_STD[:, None, None]
+    assert np.abs(unit + IMAGENET_MEAN[:, None, None]).max() < 1e-4

@@ -83,16 +83,16 @@ def test_a_cut_alexnet(torchvision_alexnet, alexnet_file):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("change", "message"),
     [
         (lambda state: state.pop("features.7.1.layer_scale"), "1 missing"),
         (lambda state: state.update({"features.7.1.layer_scale": torch.zeros(3)}), r"\(3,\) inst"),
         (lambda state: state["features.7.1.layer_scale"].fill_(float("nan")), "1 with NaN"),
     ],
 )
-def test_what_lies_beyond_the_cut_is_checked_too(spoil, message, tmp_path):
+def test_what_lies_beyond_the_cut_is_checked_too(change, message, tmp_path):
     state = build_backbone("convnext_femto").torchvision_state_dict()
-    spoil(state)
+    change(state)
     torch.save(state, tmp_path / "femto.pth")
     with pytest.raises(WeightsError, match=f"nothing was loaded: .*{message}"):
         build_backbone("convnext_femto", depth=2, weights=tmp_path / "femto.pth")

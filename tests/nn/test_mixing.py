@@ -113,7 +113,7 @@ def test_input_is_left_alone_and_seeds_repeat(batch):
 
 
 @pytest.mark.parametrize("alpha", [1e-3, 1e3])
-def test_extreme_alphas_and_lonely_samples(alpha):
+def test_extreme_alphas_and_single_samples(alpha):
     inputs, labels = {"X": torch.randn(1, 3, 5, 7)}, torch.tensor([2])
     for mixing in (BatchMixing(mixup=alpha), BatchMixing(cutmix=alpha)):
         mixed, target = mixing(inputs, labels)

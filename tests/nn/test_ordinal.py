@@ -18,7 +18,6 @@ from sklearn_dysarthria.nn import (
     OrdinalNetwork,
     ordinal_probabilities,
 )
-from sklearn_dysarthria.nn._ordinal import ORDINAL_LOSSES
 
 LOSSES = {"coral": CoralLoss, "corn": CornLoss, "cumulative_link": CumulativeLinkLoss}
 WEIGHT = np.array([0.5, 2.0, 1.0, 3.0])
@@ -110,7 +109,7 @@ def test_loss_and_probabilities_of_the_cumulative_link_agree(batch):
 
 
 @given(
-    st.sampled_from(ORDINAL_LOSSES),
+    st.sampled_from(list(LOSSES)),
     st.lists(st.floats(-60, 60), min_size=1, max_size=6),
     st.booleans(),
 )

@@ -122,7 +122,7 @@ def resnet_file(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("change", "message"),
     [
         (lambda state: state.pop("bn1.running_var"), "1 missing (of 120): bn1.running_var"),
         (lambda state: state.update({"fc2.weight": torch.ones(2)}), "1 unexpected: fc2.weight"),
@@ -136,9 +136,9 @@ def resnet_file(tmp_path_factory):
         ),
     ],
 )
-def test_anything_else_is_refused(spoil, message, resnet_file, tmp_path):
+def test_anything_else_is_refused(change, message, resnet_file, tmp_path):
     state = torch.load(resnet_file, weights_only=True)
-    spoil(state)
+    change(state)
     torch.save(state, tmp_path / "weights.pth")
     with pytest.raises(WeightsError, match=re.escape(message)):
         build_backbone("resnet18", weights=tmp_path / "weights.pth")

@@ -31,7 +31,6 @@ from sklearn_dysarthria import (
     StratifiedPatientKFold,
     patient_scorer,
 )
-from sklearn_dysarthria._utils.tasks import name_for_task
 from sklearn_dysarthria.exceptions import (
     MissingColumnError,
     PatientError,
@@ -79,12 +78,25 @@ def log():
         ("rhythmPA", ["phonation"], None),
         ("sustained_a", ["sustained_a"], "sustained_a"),
         ("A1", ["A"], None),
-        (None, ["phonation"], None),
         (3, ["3"], None),
     ],
 )
-def test_lookup(task, names, found):
-    assert name_for_task(task, names) == found
+def test_lookup(cohort, on_features, task, names, found):
+    X, y = cohort()
+    weights = dict.fromkeys(names, 1.0)
+    model = PatientVotingClassifier(
+        on_features(LogisticRegression()), "weighted", task_weights=weights
+    )
+    unused = [name for name in names if name != found]
+    if found is None:
+        message = f"task {task!r} has no weight"
+    elif unused:
+        message = f"task_weights has {unused[0]!r}, but no recording is of that task"
+    else:
+        assert model.fit(X.assign(task=task), y).task_weights_ == weights
+        return
+    with pytest.raises(UnknownTaskError, match=message):
+        model.fit(X.assign(task=task), y)
 
 
 class TestOneModelPerTask:

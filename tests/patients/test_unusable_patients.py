@@ -119,7 +119,7 @@ class TestUnusablePatients:
             model.predict_patients(X, on_unusable="drop")
 
 
-@pytest.mark.filterwarnings("ignore:.*are passed over")
+@pytest.mark.filterwarnings("ignore:tasks ")
 def test_patients_without_a_task_of_the_fusion(cohort):
     X, y = cohort()
     model = MODELS["fusion"]().set_params(tasks=["a"]).fit(X, y)

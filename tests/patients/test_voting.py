@@ -87,7 +87,7 @@ rows_of_scores = st.integers(2, 5).flatmap(
 
 
 @pytest.mark.filterwarnings("ignore::sklearn_dysarthria.exceptions.PatientLeakWarning")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(rows_of_scores, st.sampled_from(["hard", "soft"]), st.data())
 def test_votes_against_a_slow_implementation(rows, voting, data):
     n_classes = len(rows[0][1])

@@ -83,14 +83,12 @@ def test_a_fold_without_scores_for_a_class_still_draws(tmp_path):
 
 
 def test_figures_show_every_name():
-    from sklearn_dysarthria.report._figures import plot_confusion_matrices, plot_roc
-
     result = comparison(["HC", "ALS"], ["one", "two", "three", "four"])
-    panels = [axes for axes in plot_confusion_matrices(result).axes if axes.get_title()]
+    panels = [axes for axes in result.plot_confusion_matrices().axes if axes.get_title()]
     assert [axes.get_title() for axes in panels] == ["one", "two", "three", "four"]
     shown = np.array([float(text.get_text()) for text in panels[0].texts])
     assert shown.sum() == 30
-    legend = plot_roc(result).legends[0]
+    legend = result.plot_roc().legends[0]
     texts = [text.get_text() for text in legend.get_texts()]
     assert [text.split(" (AUC")[0] for text in texts] == ["one", "two", "three", "four", "chance"]
 

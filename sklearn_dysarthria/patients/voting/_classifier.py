@@ -15,8 +15,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dysarthria._utils.decisions import Decision, MostProbable, common_decision, winners
-from sklearn_dysarthria._utils.dict_parameters import DictParameters
-from sklearn_dysarthria._utils.estimators import forget_fit
+from sklearn_dysarthria._utils.estimators import DictParameters, forget_fit
 from sklearn_dysarthria._utils.tasks import tasks_in_order
 from sklearn_dysarthria.patients._class_scores import score_method
 from sklearn_dysarthria.patients._leaks import TrainingPatients
@@ -62,9 +61,9 @@ from sklearn_dysarthria.recordings import as_table, column, patient_ids
 class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientClassifier):
     """Decide about a patient by a vote over the patient's recordings.
 
-    Wraps any recording-level model, or one model per task.  Column ``patient`` of the table says
-    which recordings belong together, in training (where it is also handed to inner validation
-    splits) and prediction.  Patients with fewer recordings than others still get a decision.
+    Wraps any recording-level model, or one model per task.  Column ``patient`` of the table groups
+    the recordings, in training (where inner validation splits get it, too) and in prediction.
+    Patients with fewer recordings than others still get a decision.
 
     Parameters
     ----------
@@ -91,9 +90,9 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientClassif
         sorted order (:class:`~sklearn_dysarthria.StratifiedPatientKFold`, not shuffled), so that
         the order of the rows does not matter.
     abstain_below : float, optional
-        Confidence below which ``predict`` answers `abstain_label` instead of a class.
+        Confidence below which ``predict`` returns `abstain_label` instead of a class.
     abstain_label : label, optional
-        That answer; of the labels' type, and none of them.
+        Of the labels' type, and none of them.
 
     Attributes
     ----------
@@ -124,11 +123,11 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientClassif
     to the less extreme class, the one nearer the middle of the ordered classes, then to the
     lower of two equally extreme ones.
 
-    Soft and weighted votes decide on the mean by the model's own rule, so that one recording
-    gets the model's own answer: the median class for networks with an ordinal loss, P(healthy)
-    first for :class:`~sklearn_dysarthria.HierarchicalClassifier`, the largest mean otherwise and
-    where the rules of `task_estimators` differ.  Thresholds of scikit-learn's classifiers count
-    in hard votes only.
+    Soft and weighted votes decide on the mean by the model's own rule, so that a single recording
+    gets the class that the model predicts: the median class for networks with an ordinal loss,
+    P(healthy) first for :class:`~sklearn_dysarthria.HierarchicalClassifier`, the largest mean
+    otherwise and if the rules of `task_estimators` differ.  Thresholds of scikit-learn's
+    classifiers count in hard votes only.
 
     ``predict_proba`` is the mean probability over the patient's recordings for hard and soft
     votes, so that its ranking of patients is not limited to a few shares of votes; after a hard
@@ -155,7 +154,8 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientClassif
     does, draws a :class:`~sklearn_dysarthria.exceptions.PatientLeakWarning`.
 
     Recordings that could not be used (rows of NaN, from ``on_error="nan"``) have no vote, with
-    one warning that lists them; a patient left without any is an error.
+    one warning that lists them; a patient left without any is an error, unless
+    ``predict_patients(X, on_unusable="nan")`` is called.
 
     Examples
     --------
@@ -304,7 +304,7 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientClassif
         X : table of recordings with column ``patient``
             See :mod:`sklearn_dysarthria.recordings`.
         on_unusable : {"raise", "nan"}, default="raise"
-            What to do about a patient none of whose recordings can be used.  With ``"nan"`` the
+            What to do about a patient without a usable recording.  With ``"nan"`` the
             patient's row has counts of 0 and is otherwise missing, and one
             :class:`~sklearn_dysarthria.exceptions.RecordingWarning` lists such patients.
 
@@ -405,8 +405,8 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientClassif
         Returns
         -------
         ndarray of shape (n_recordings,)
-            The same answer for all recordings of a patient; `abstain_label` for patients whose
-            confidence is below `abstain_below`.
+            The same class for all recordings of a patient; `abstain_label` for patients with a
+            confidence below `abstain_below`.
         """
         if self.abstain_below is None:
             return super().predict(X)

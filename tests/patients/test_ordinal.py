@@ -27,7 +27,7 @@ METRICS = [quadratic_kappa, mae_in_classes, within_one_class]
 pairs = st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=1, max_size=40)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(pairs)
 def test_against_scikit_learn_and_loops(rows):
     true, predicted = map(list, zip(*rows, strict=True))
