@@ -7,7 +7,7 @@ Run from the repository's root::
 
 A change of file is a call, in the main thread, of a function of the package that stands in another
 file than the function of the package called before it.  The work is done once before it is
-counted, so that imports, compiled loops and caches of the process are not part of it.  Whoever
+counted, so that imports, compiled loops and caches of the process are not part of it.  A reader who
 follows the work with a debugger goes through so many changes; the figure depends on the code alone,
 not on the machine.
 
@@ -105,7 +105,7 @@ def main() -> None:
         found = {name: changes_of_file(work) for name, work in works.items()}
     counts = {name: counter.total() for name, counter in found.items()}
     in_comparison, once, twice = counts.values()
-    told = [
+    verdicts = [
         verdict(f"compare: at most {COMPARISON_TARGET}", in_comparison <= COMPARISON_TARGET),
         verdict(
             f"--on-error nan: at most {PREDICTION_TARGET} times predict",
@@ -113,7 +113,7 @@ def main() -> None:
         ),
     ]
     rows = [(name, f"**{count}**") for name, count in counts.items()]
-    parts = [table(["work", "changes of file"], rows), ". ".join(told) + "."]
+    parts = [table(["work", "changes of file"], rows), ". ".join(verdicts) + "."]
     for name, counter in found.items() if pairs else ():
         most = [(*pair, count) for pair, count in counter.most_common(pairs)]
         parts.append(f"{name}:\n\n" + table(["from", "to", "changes"], most))
