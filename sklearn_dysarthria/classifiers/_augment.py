@@ -151,7 +151,7 @@ class Augment(ParameterObject):
 
         return BatchMixing(self.mixup, self.cutmix) if self.mixup or self.cutmix else None
 
-    def check_views(self, augmentation: Augmentation | None) -> None:
+    def _check_views(self, augmentation: Augmentation | None) -> None:
         """Raise ValueError for views of images that nothing changes.
 
         Parameters

@@ -128,5 +128,5 @@ class BackboneClassifier(ImageClassifier):
             "image_size": arrays["X"].shape[2:],
             "stochastic_depth": self.stochastic_depth,
             "dropout": self.dropout,
-            **self._object("backbone").module_arguments(),
+            **self._object("backbone")._module_arguments(),
         }

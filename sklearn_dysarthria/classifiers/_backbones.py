@@ -74,18 +74,18 @@ class Backbone(ParameterObject):
         self.width = width
 
     @classmethod
-    def from_name(cls, name: str, parameter: str) -> Backbone:
-        """Return the backbone of a name; `check` knows which exist."""
+    def _from_name(cls, name: str, parameter: str) -> Backbone:
+        """Return the backbone of a name; `_check` knows which exist."""
         return cls(name)
 
-    def check(self) -> None:
+    def _check(self) -> None:
         """Raise ValueError for a backbone that does not exist, ImportError for one without timm."""
         from sklearn_dysarthria.nn import check_backbone_name
 
-        super().check()
+        super()._check()
         check_backbone_name(self.name)
 
-    def module_arguments(self) -> dict[str, Any]:
+    def _module_arguments(self) -> dict[str, Any]:
         """Return the arguments of a network of :mod:`sklearn_dysarthria.nn` for this backbone."""
         return {
             "backbone": self.name,

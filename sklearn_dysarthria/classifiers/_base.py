@@ -193,9 +193,9 @@ class TorchClassifier(ClassifierMixin, TakesParameterObjects):
     def _check_parameters(self) -> None:
         """Raise for parameters that contradict each other, before anything is computed."""
         early_stopping = self._object("early_stopping")
-        self._schedule().check_training(self.max_epochs, early_stopping)
+        self._schedule()._check_training(self.max_epochs, early_stopping)
         augment = self._augment()
-        augment.check_views(augment.of_images())
+        augment._check_views(augment.of_images())
 
     def _augment(self) -> Augment:
         return self._object("augment") or Augment()
@@ -260,7 +260,7 @@ class TorchClassifier(ClassifierMixin, TakesParameterObjects):
         seed: int,
     ) -> TrainingNet:
         weights = self._class_weights(codes, train)
-        criterion, criterion_arguments = objective.loss.criterion(weights)
+        criterion, criterion_arguments = objective.loss._criterion(weights)
         module, module_arguments = objective.complete(
             *self._module(arrays, objective.n_outputs, seed)
         )
@@ -286,19 +286,19 @@ class TorchClassifier(ClassifierMixin, TakesParameterObjects):
             verbose=0,
             **_prefixed("module", module_arguments),
             **_prefixed("criterion", criterion_arguments),
-            **self._object("optimizer").net_arguments(self.lr, self.weight_decay),
+            **self._object("optimizer")._net_arguments(self.lr, self.weight_decay),
         )
 
     def _callbacks(self) -> list[Any]:
         callbacks: list[Any] = []
         early_stopping = self._object("early_stopping")
         patience = 0 if early_stopping is None else early_stopping.patience
-        schedule = self._schedule().callback(patience)
+        schedule = self._schedule()._callback(patience)
         if schedule is not None:
             callbacks.append(("lr_schedule", schedule))
         if early_stopping is not None:
-            callbacks.append(("early_stopping", early_stopping.callback(self.callbacks)))
-        clipping = self._object("optimizer").callback()
+            callbacks.append(("early_stopping", early_stopping._callback(self.callbacks)))
+        clipping = self._object("optimizer")._callback()
         if clipping is not None:
             callbacks.append(("clip_norm", clipping))
         if self.verbose:
@@ -355,7 +355,7 @@ class TorchClassifier(ClassifierMixin, TakesParameterObjects):
         if not len(rows):
             return np.empty((0, len(self.classes_))), usable
         augment = self._augment()  # `n_views` may be another than in fit
-        augment.check_views(self.net_.augment)
+        augment._check_views(self.net_.augment)
         views = [self.net_.forward(self._looked_up(rows), training=False)]
         views += [self.net_.view_logits(rows, view) for view in range(1, augment.n_views)]
         logits = torch.stack(views).double()

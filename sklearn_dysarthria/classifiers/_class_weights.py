@@ -20,30 +20,30 @@ class ClassWeight(ParameterObject):
     is_optional = True
     plain_types = (Mapping,)
 
-    def proportions(self, counts: np.ndarray) -> np.ndarray:
+    def _proportions(self, counts: np.ndarray) -> np.ndarray:
         """Return what the weights of classes with so many rows, 1 or more, are proportional to."""
         raise NotImplementedError
 
-    def weights(self, counts: np.ndarray) -> np.ndarray:
+    def _weights(self, counts: np.ndarray) -> np.ndarray:
         """Return weights of classes with so many rows, 1 or more; their mean over the rows is 1."""
-        weights = self.proportions(counts)
+        weights = self._proportions(counts)
         return weights * (counts.sum() / (weights * counts).sum())
 
 
 class Balanced(ClassWeight):
     """Weights inverse to the number of rows."""
 
-    def proportions(self, counts: np.ndarray) -> np.ndarray:
+    def _proportions(self, counts: np.ndarray) -> np.ndarray:
         """Return 1 / n, over the number of classes and times the number of rows."""
         return counts.sum() / (len(counts) * counts)
 
-    weights = proportions
+    _weights = _proportions
 
 
 class InverseSqrt(ClassWeight):
     """Weights inverse to the square root of the number of rows."""
 
-    def proportions(self, counts: np.ndarray) -> np.ndarray:
+    def _proportions(self, counts: np.ndarray) -> np.ndarray:
         """Return 1 / √n."""
         return 1 / np.sqrt(counts)
 
@@ -78,7 +78,7 @@ class EffectiveNumber(ClassWeight):
     def __init__(self, *, beta=0.999):
         self.beta = beta
 
-    def proportions(self, counts: np.ndarray) -> np.ndarray:
+    def _proportions(self, counts: np.ndarray) -> np.ndarray:
         """Return (1 - β) / (1 - β**n)."""
         if not self.beta:
             return np.ones(len(counts))
@@ -123,7 +123,7 @@ def class_weights(
     counts = np.bincount(codes, minlength=len(classes))
     present = counts > 0
     weights = np.ones(len(classes))
-    weights[present] = class_weight.weights(counts[present])
+    weights[present] = class_weight._weights(counts[present])
     return weights
 
 

@@ -162,7 +162,7 @@ class ConvNeXtSeverityClassifier(ImageClassifier):
             )
 
     def _module(self, arrays: Arrays, n_classes: int, seed: int) -> tuple[type, dict[str, Any]]:
-        arguments = self._object("backbone").module_arguments()
+        arguments = self._object("backbone")._module_arguments()
         return ConvNeXtModule, {
             "n_classes": n_classes,
             "variant": arguments.pop("backbone").removeprefix("convnext_"),

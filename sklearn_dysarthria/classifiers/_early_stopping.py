@@ -98,7 +98,7 @@ class EarlyStopping(ParameterObject):
         is_valid = np.isin(np.asarray(patients, dtype=object), np.array(held_out, dtype=object))
         return np.flatnonzero(~is_valid), np.flatnonzero(is_valid)
 
-    def callback(self, others: Any) -> skorch_callbacks.EarlyStopping:
+    def _callback(self, others: Any) -> skorch_callbacks.EarlyStopping:
         """Return the callback that stops a training and brings the best weights back.
 
         Parameters

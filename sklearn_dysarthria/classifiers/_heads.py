@@ -18,7 +18,7 @@ class Head(ParameterObject):
     context: str
     """What the weights of the layer are generated from; the empty string if they are not."""
 
-    def module_arguments(self) -> dict[str, Any]:
+    def _module_arguments(self) -> dict[str, Any]:
         """Return the arguments of a network of :mod:`sklearn_dysarthria.nn` for this head."""
         raise NotImplementedError
 
@@ -75,7 +75,7 @@ class HyperHead(Head):
         self.n_hidden_layers = n_hidden_layers
         self.n_contexts = n_contexts
 
-    def module_arguments(self) -> dict[str, Any]:
+    def _module_arguments(self) -> dict[str, Any]:
         """Return the arguments of a network of :mod:`sklearn_dysarthria.nn` for this head."""
         return {"head": "hyper", **self.get_params()}
 
@@ -85,7 +85,7 @@ class DenseHead(Head):
 
     context = ""
 
-    def module_arguments(self) -> dict[str, Any]:
+    def _module_arguments(self) -> dict[str, Any]:
         """Return the arguments of a network of :mod:`sklearn_dysarthria.nn` for this head."""
         return {"head": "dense"}
 

@@ -149,8 +149,8 @@ class HyperAlexNetClassifier(ImageClassifier):
             "embedding_dim": self.embedding_dim,
             "context_seed": seed,
             "image_size": arrays["X"].shape[2:],
-            **self._object("backbone").module_arguments(),
-            **self._object("head").module_arguments(),
+            **self._object("backbone")._module_arguments(),
+            **self._object("head")._module_arguments(),
         }
         if self._uses_context:
             arguments["context_dim"] = arrays["context"].shape[1]

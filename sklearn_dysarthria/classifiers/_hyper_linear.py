@@ -135,7 +135,7 @@ class HyperLinearClassifier(TorchClassifier):
             "in_features": arrays["X"].shape[1],
             "n_classes": n_classes,
             "context_seed": seed,
-            **self._object("head").module_arguments(),
+            **self._object("head")._module_arguments(),
         }
 
     @available_if(draws_contexts)

@@ -16,7 +16,6 @@ class ImageClassifier(TorchClassifier):
     """Base of classifiers of images of shape (n_samples, 3, height, width)."""
 
     _uses_context = False
-    _skips_frozen = True  # False computes the same, slowly
     image_shape_: tuple[int, ...]
     n_context_features_: int
     cache: Any
@@ -47,7 +46,7 @@ class ImageClassifier(TorchClassifier):
 
     def _skip_frozen(self) -> SkipFrozen | None:
         augment = self._augment()
-        if not self._skips_frozen or augment.of_images() or augment.of_batches():
+        if augment.of_images() or augment.of_batches():
             return None  # the frozen stages see other images in every epoch
         return SkipFrozen(self.cache, self.verbose)
 

@@ -26,7 +26,7 @@ class Loss(ParameterObject):
     is_ordinal: ClassVar[bool] = False
     """Whether the classes are taken as ordered."""
 
-    def criterion(self, weight: torch.Tensor | None) -> tuple[type, dict[str, Any]]:
+    def _criterion(self, weight: torch.Tensor | None) -> tuple[type, dict[str, Any]]:
         """Return the torch module of the loss, and what to make it with.
 
         Parameters
@@ -61,12 +61,12 @@ class CrossEntropy(Loss):
     def __init__(self, *, label_smoothing=0.0):
         self.label_smoothing = label_smoothing
 
-    def criterion(self, weight: torch.Tensor | None) -> tuple[type, dict[str, Any]]:
+    def _criterion(self, weight: torch.Tensor | None) -> tuple[type, dict[str, Any]]:
         """Return the torch module of the loss, and what to make it with."""
         if self.label_smoothing:
             # torch's cross entropy would weight each term by its own class instead of the
             # sample's; with gamma=0 the focal loss is the cross entropy.
-            return FocalLoss(gamma=0.0, label_smoothing=self.label_smoothing).criterion(weight)
+            return FocalLoss(gamma=0.0, label_smoothing=self.label_smoothing)._criterion(weight)
         from torch import nn
 
         return nn.CrossEntropyLoss, {"weight": weight}
@@ -104,7 +104,7 @@ class FocalLoss(Loss):
         self.gamma = gamma
         self.label_smoothing = label_smoothing
 
-    def criterion(self, weight: torch.Tensor | None) -> tuple[type, dict[str, Any]]:
+    def _criterion(self, weight: torch.Tensor | None) -> tuple[type, dict[str, Any]]:
         """Return the torch module of the loss, and what to make it with."""
         from sklearn_dysarthria import nn
 
@@ -122,7 +122,7 @@ class OrdinalLoss(Loss):
     torch_name: ClassVar[str]
     """Name in :mod:`sklearn_dysarthria.nn`."""
 
-    def criterion(self, weight: torch.Tensor | None) -> tuple[type, dict[str, Any]]:
+    def _criterion(self, weight: torch.Tensor | None) -> tuple[type, dict[str, Any]]:
         """Return the torch module of the loss, and what to make it with."""
         from sklearn_dysarthria import nn
 

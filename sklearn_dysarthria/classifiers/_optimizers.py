@@ -30,15 +30,15 @@ class Optimizer(ParameterObject):
     def __init__(self, *, clip_norm=None):
         self.clip_norm = clip_norm
 
-    def own_arguments(self) -> dict[str, Any]:
+    def _own_arguments(self) -> dict[str, Any]:
         """Return the arguments that only this class of ``torch.optim`` takes."""
         return {}
 
-    def callback(self) -> Callback | None:
+    def _callback(self) -> Callback | None:
         """Return the callback that limits the gradients, or None where nothing does."""
         return None if self.clip_norm is None else GradientNormClipping(self.clip_norm)
 
-    def net_arguments(self, lr: float, weight_decay: float) -> dict[str, Any]:
+    def _net_arguments(self, lr: float, weight_decay: float) -> dict[str, Any]:
         """Return the arguments of a skorch net that make it train with this optimiser.
 
         Thresholds of an ordinal loss are single numbers of the size of a logit.  At the 1e-4 of a
@@ -70,7 +70,7 @@ class Optimizer(ParameterObject):
             # One fused pass over the weights: for AlexNet's 57 million, the step of the plain
             # optimiser takes longer than the forward and backward pass of a small batch.
             arguments["optimizer__fused"] = True
-        own = {f"optimizer__{name}": value for name, value in self.own_arguments().items()}
+        own = {f"optimizer__{name}": value for name, value in self._own_arguments().items()}
         return arguments | own
 
 
@@ -142,7 +142,7 @@ class SGD(Optimizer):
         super().__init__(clip_norm=clip_norm)
         self.momentum = momentum
 
-    def own_arguments(self) -> dict[str, Any]:
+    def _own_arguments(self) -> dict[str, Any]:
         """Return the arguments that only this class of ``torch.optim`` takes."""
         return {"momentum": self.momentum}
 

@@ -35,7 +35,7 @@ class ParameterObject(BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
 
     @classmethod
-    def from_name(cls, name: str, parameter: str) -> ParameterObject:
+    def _from_name(cls, name: str, parameter: str) -> ParameterObject:
         """Return the object that a string stands for.
 
         Parameters
@@ -60,11 +60,11 @@ class ParameterObject(BaseEstimator):
     def _expected(cls) -> str:
         names = ["None"] * cls.is_optional + [repr(name) for name in cls.named]
         names += [f"a {plain.__name__}" for plain in cls.plain_types]
-        instance = f"{cls.kind} such as {cls.example()!r}"
+        instance = f"{cls.kind} such as {cls._example()!r}"
         return f"{', '.join(names)} or {instance}" if names else instance
 
     @classmethod
-    def example(cls, parameter: str = "") -> ParameterObject:
+    def _example(cls, parameter: str = "") -> ParameterObject:
         """Return an object of the kind, for messages: one with the parameter, if there is one."""
         if not cls.__subclasses__():
             return cls()
@@ -78,7 +78,7 @@ class ParameterObject(BaseEstimator):
     def __hash__(self) -> int:
         return hash(type(self))  # parameters may change
 
-    def check(self) -> None:
+    def _check(self) -> None:
         """Raise ValueError for a value that is not allowed, or values that contradict each other.
 
         The message names the parameter and the class of the object.
@@ -112,13 +112,13 @@ def resolve(value: Any, kind: type[ParameterObject], parameter: str) -> Any:
     if value is None or isinstance(value, kind.plain_types):
         return value
     if isinstance(value, str):
-        found = kind.from_name(value, parameter)
+        found = kind._from_name(value, parameter)
     elif isinstance(value, kind):
         found = value
     else:
         raise InvalidParameterError(f"{parameter}={value!r} must be {kind._expected()}.")
     try:
-        found.check()
+        found._check()
     except InvalidParameterError as error:
         raise InvalidParameterError(f"{parameter}: {error}") from None
     return found
@@ -171,7 +171,7 @@ class TakesParameterObjects(BaseEstimator):
             if parameter in params:  # a name, and what is to be other than its defaults
                 value = resolve(value, kind, parameter)
             if not isinstance(value, ParameterObject):
-                first = kind.example(inside)
+                first = kind._example(inside)
                 named = resolve(value, kind, parameter) if isinstance(value, str) else first
                 first = named if inside in named.get_params() else first
                 raise ValueError(

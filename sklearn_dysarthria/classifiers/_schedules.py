@@ -53,7 +53,7 @@ class Schedule(ParameterObject):
         self.name = name
         self.warmup_epochs = warmup_epochs
 
-    def check_training(self, max_epochs: int, early_stopping: Any) -> None:
+    def _check_training(self, max_epochs: int, early_stopping: Any) -> None:
         """Raise ValueError for a schedule that cannot work with the other parameters.
 
         Parameters
@@ -78,7 +78,7 @@ class Schedule(ParameterObject):
                 "train at the full learning rate."
             )
 
-    def callback(self, patience: int) -> LearningRateSchedule | None:
+    def _callback(self, patience: int) -> LearningRateSchedule | None:
         """Return the callback that sets the rate, or None for a rate that never changes.
 
         Parameters

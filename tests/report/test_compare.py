@@ -245,8 +245,8 @@ def test_three_classes():
         ({"methods": ["sand-convnext"], "weights": {"convnext": "x"}}, "weights are given for"),
         ({"methods": ["sand-convnext"], "weights": {"hyper-alexnet": 1}}, "is not compared"),
         ({"methods": {"d": dummy()}, "weights": {"d": 1}}, "weights are for named"),
-        ({"confidence": 95}, "confidence=95"),
-        ({"n_resamples": 0}, "n_resamples=0"),
+        ({"confidence": 95}, "'confidence' parameter .* Got 95"),
+        ({"n_resamples": 0}, "'n_resamples' parameter .* Got 0"),
         ({"n_splits": 1}, "n_splits=1"),
     ],
 )

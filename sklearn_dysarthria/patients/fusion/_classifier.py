@@ -472,7 +472,7 @@ class TaskItemClassifier(TorchClassifier):
         return {"X": X, "present": X.present}  # type: ignore[dict-item]
 
     def _module(self, arrays: Arrays, n_classes: int, seed: int) -> tuple[type, dict[str, Any]]:
-        head = self._object("head").module_arguments()
+        head = self._object("head")._module_arguments()
         head.pop("context", None)
         shape = arrays["X"].values.shape[1:]  # type: ignore[attr-defined]
         return TaskFusionModule, {
@@ -486,7 +486,7 @@ class TaskItemClassifier(TorchClassifier):
             "embedding_dim": self.embedding_dim,
             "fusion_dim": self.fusion_dim,
             "task_dropout": self.task_dropout,
-            **self._object("backbone").module_arguments(),
+            **self._object("backbone")._module_arguments(),
             **head,
         }
 
