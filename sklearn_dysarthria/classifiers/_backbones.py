@@ -75,7 +75,20 @@ class Backbone(ParameterObject):
 
     @classmethod
     def from_name(cls, name: str, parameter: str) -> Backbone:
-        """Return the backbone of a name; `check` knows which exist."""
+        """Return the backbone of a name; `check` knows which exist.
+
+        Parameters
+        ----------
+        name : str
+            Name of the backbone.
+        parameter : str
+            Parameter of the estimator, for messages.
+
+        Returns
+        -------
+        Backbone
+            The backbone, with the defaults of its other parameters.
+        """
         return cls(name)
 
     def check(self) -> None:
@@ -86,7 +99,13 @@ class Backbone(ParameterObject):
         check_backbone_name(self.name)
 
     def module_arguments(self) -> dict[str, Any]:
-        """Return the arguments of a network of :mod:`sklearn_dysarthria.nn` for this backbone."""
+        """Return the arguments of a network of :mod:`sklearn_dysarthria.nn` for this backbone.
+
+        Returns
+        -------
+        dict
+            Arguments by name.
+        """
         return {
             "backbone": self.name,
             "weights": self.weights,

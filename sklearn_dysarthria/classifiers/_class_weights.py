@@ -21,11 +21,33 @@ class ClassWeight(ParameterObject):
     plain_types = (Mapping,)
 
     def proportions(self, counts: np.ndarray) -> np.ndarray:
-        """Return what the weights of classes with so many rows, 1 or more, are proportional to."""
+        """Return what the weights of classes with so many rows, 1 or more, are proportional to.
+
+        Parameters
+        ----------
+        counts : ndarray of shape (n_classes,)
+            Rows of each class.
+
+        Returns
+        -------
+        ndarray of shape (n_classes,)
+            Positive numbers.
+        """
         raise NotImplementedError
 
     def weights(self, counts: np.ndarray) -> np.ndarray:
-        """Return weights of classes with so many rows, 1 or more; their mean over the rows is 1."""
+        """Return weights of classes with so many rows, 1 or more; their mean over the rows is 1.
+
+        Parameters
+        ----------
+        counts : ndarray of shape (n_classes,)
+            Rows of each class.
+
+        Returns
+        -------
+        ndarray of shape (n_classes,)
+            The weights.
+        """
         weights = self.proportions(counts)
         return weights * (counts.sum() / (weights * counts).sum())
 
@@ -34,7 +56,18 @@ class Balanced(ClassWeight):
     """Weights inverse to the number of rows."""
 
     def proportions(self, counts: np.ndarray) -> np.ndarray:
-        """Return 1 / n, over the number of classes and times the number of rows."""
+        """Return 1 / n, over the number of classes and times the number of rows.
+
+        Parameters
+        ----------
+        counts : ndarray of shape (n_classes,)
+            Rows of each class.
+
+        Returns
+        -------
+        ndarray of shape (n_classes,)
+            Positive numbers.
+        """
         return counts.sum() / (len(counts) * counts)
 
     weights = proportions
@@ -44,7 +77,18 @@ class InverseSqrt(ClassWeight):
     """Weights inverse to the square root of the number of rows."""
 
     def proportions(self, counts: np.ndarray) -> np.ndarray:
-        """Return 1 / √n."""
+        """Return 1 / √n.
+
+        Parameters
+        ----------
+        counts : ndarray of shape (n_classes,)
+            Rows of each class.
+
+        Returns
+        -------
+        ndarray of shape (n_classes,)
+            Positive numbers.
+        """
         return 1 / np.sqrt(counts)
 
 
@@ -79,7 +123,18 @@ class EffectiveNumber(ClassWeight):
         self.beta = beta
 
     def proportions(self, counts: np.ndarray) -> np.ndarray:
-        """Return (1 - β) / (1 - β**n)."""
+        """Return (1 - β) / (1 - β**n).
+
+        Parameters
+        ----------
+        counts : ndarray of shape (n_classes,)
+            Rows of each class.
+
+        Returns
+        -------
+        ndarray of shape (n_classes,)
+            Positive numbers.
+        """
         if not self.beta:
             return np.ones(len(counts))
         # 1 - β**n keeps its digits for a β near 1, where it is nearly n · (1 - β).

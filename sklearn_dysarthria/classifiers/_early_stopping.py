@@ -105,6 +105,11 @@ class EarlyStopping(ParameterObject):
         ----------
         others : list of skorch callbacks or None
             The user's, which may let frozen weights learn from some epoch on.
+
+        Returns
+        -------
+        skorch.callbacks.EarlyStopping
+            The callback.
         """
         if others:
             return skorch_callbacks.EarlyStopping(patience=self.patience, load_best=True, sink=noop)

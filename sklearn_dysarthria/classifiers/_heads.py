@@ -19,7 +19,13 @@ class Head(ParameterObject):
     """What the weights of the layer are generated from; the empty string if they are not."""
 
     def module_arguments(self) -> dict[str, Any]:
-        """Return the arguments of a network of :mod:`sklearn_dysarthria.nn` for this head."""
+        """Return the arguments of a network of :mod:`sklearn_dysarthria.nn` for this head.
+
+        Returns
+        -------
+        dict
+            Arguments by name.
+        """
         raise NotImplementedError
 
 
@@ -76,7 +82,13 @@ class HyperHead(Head):
         self.n_contexts = n_contexts
 
     def module_arguments(self) -> dict[str, Any]:
-        """Return the arguments of a network of :mod:`sklearn_dysarthria.nn` for this head."""
+        """Return the arguments of a network of :mod:`sklearn_dysarthria.nn` for this head.
+
+        Returns
+        -------
+        dict
+            Arguments by name.
+        """
         return {"head": "hyper", **self.get_params()}
 
 
@@ -86,7 +98,13 @@ class DenseHead(Head):
     context = ""
 
     def module_arguments(self) -> dict[str, Any]:
-        """Return the arguments of a network of :mod:`sklearn_dysarthria.nn` for this head."""
+        """Return the arguments of a network of :mod:`sklearn_dysarthria.nn` for this head.
+
+        Returns
+        -------
+        dict
+            Arguments by name.
+        """
         return {"head": "dense"}
 
 

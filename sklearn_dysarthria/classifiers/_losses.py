@@ -33,6 +33,11 @@ class Loss(ParameterObject):
         ----------
         weight : torch.Tensor of shape (n_classes,) or None
             Weights of the classes.
+
+        Returns
+        -------
+        tuple of type and dict
+            The class of the module, and its arguments.
         """
         raise NotImplementedError
 
@@ -62,7 +67,18 @@ class CrossEntropy(Loss):
         self.label_smoothing = label_smoothing
 
     def criterion(self, weight: torch.Tensor | None) -> tuple[type, dict[str, Any]]:
-        """Return the torch module of the loss, and what to make it with."""
+        """Return the torch module of the loss, and what to make it with.
+
+        Parameters
+        ----------
+        weight : torch.Tensor of shape (n_classes,) or None
+            Weights of the classes.
+
+        Returns
+        -------
+        tuple of type and dict
+            The class of the module, and its arguments.
+        """
         if self.label_smoothing:
             # torch's cross entropy would weight each term by its own class instead of the
             # sample's; with gamma=0 the focal loss is the cross entropy.
@@ -105,7 +121,18 @@ class FocalLoss(Loss):
         self.label_smoothing = label_smoothing
 
     def criterion(self, weight: torch.Tensor | None) -> tuple[type, dict[str, Any]]:
-        """Return the torch module of the loss, and what to make it with."""
+        """Return the torch module of the loss, and what to make it with.
+
+        Parameters
+        ----------
+        weight : torch.Tensor of shape (n_classes,) or None
+            Weights of the classes.
+
+        Returns
+        -------
+        tuple of type and dict
+            The class of the module, and its arguments.
+        """
         from sklearn_dysarthria import nn
 
         return nn.FocalLoss, {
@@ -123,7 +150,18 @@ class OrdinalLoss(Loss):
     """Name in :mod:`sklearn_dysarthria.nn`."""
 
     def criterion(self, weight: torch.Tensor | None) -> tuple[type, dict[str, Any]]:
-        """Return the torch module of the loss, and what to make it with."""
+        """Return the torch module of the loss, and what to make it with.
+
+        Parameters
+        ----------
+        weight : torch.Tensor of shape (n_classes,) or None
+            Weights of the classes.
+
+        Returns
+        -------
+        tuple of type and dict
+            The class of the module, and its arguments.
+        """
         from sklearn_dysarthria import nn
 
         return getattr(nn, self.torch_name), {"weight": weight}
@@ -136,6 +174,12 @@ class Coral(OrdinalLoss):
     ----------
     W. Cao, V. Mirjalili, S. Raschka, "Rank consistent ordinal regression for neural networks with
     application to age estimation", 2020, arXiv:1901.07884.
+
+    Examples
+    --------
+    >>> from sklearn_dysarthria import Coral, HyperLinearClassifier
+    >>> HyperLinearClassifier(loss=Coral()).loss
+    Coral()
     """
 
     name = "coral"
@@ -149,6 +193,12 @@ class Corn(OrdinalLoss):
     ----------
     X. Shi, W. Cao, S. Raschka, "Deep neural networks for rank-consistent ordinal regression based
     on conditional probabilities", 2021, arXiv:2111.08851.
+
+    Examples
+    --------
+    >>> from sklearn_dysarthria import Corn, HyperLinearClassifier
+    >>> HyperLinearClassifier(loss=Corn()).loss
+    Corn()
     """
 
     name = "corn"
@@ -161,6 +211,12 @@ class CumulativeLink(OrdinalLoss):
     References
     ----------
     P. McCullagh, "Regression models for ordinal data", J. R. Stat. Soc. B 42 (1980).
+
+    Examples
+    --------
+    >>> from sklearn_dysarthria import CumulativeLink, HyperLinearClassifier
+    >>> HyperLinearClassifier(loss=CumulativeLink()).loss
+    CumulativeLink()
     """
 
     name = "cumulative_link"

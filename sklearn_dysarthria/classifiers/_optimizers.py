@@ -31,11 +31,23 @@ class Optimizer(ParameterObject):
         self.clip_norm = clip_norm
 
     def own_arguments(self) -> dict[str, Any]:
-        """Return the arguments that only this class of ``torch.optim`` takes."""
+        """Return the arguments that only this class of ``torch.optim`` takes.
+
+        Returns
+        -------
+        dict
+            Arguments by name.
+        """
         return {}
 
     def callback(self) -> Callback | None:
-        """Return the callback that limits the gradients, or None where nothing does."""
+        """Return the callback that limits the gradients, or None where nothing does.
+
+        Returns
+        -------
+        skorch.callbacks.Callback or None
+            The callback.
+        """
         return None if self.clip_norm is None else GradientNormClipping(self.clip_norm)
 
     def net_arguments(self, lr: float, weight_decay: float) -> dict[str, Any]:
@@ -51,6 +63,11 @@ class Optimizer(ParameterObject):
             Learning rate of the network.
         weight_decay : float
             As torch's optimisers define it.
+
+        Returns
+        -------
+        dict
+            Arguments by name.
         """
         import torch
 
@@ -88,6 +105,12 @@ class Adam(Optimizer):
     References
     ----------
     D. P. Kingma, J. Ba, "Adam: A Method for Stochastic Optimization", arXiv:1412.6980.
+
+    Examples
+    --------
+    >>> from sklearn_dysarthria import Adam, HyperLinearClassifier
+    >>> HyperLinearClassifier(optimizer=Adam(clip_norm=1.0)).optimizer
+    Adam(clip_norm=1.0)
     """
 
     torch_name = "Adam"
@@ -107,6 +130,12 @@ class AdamW(Optimizer):
     References
     ----------
     I. Loshchilov, F. Hutter, "Decoupled Weight Decay Regularization", arXiv:1711.05101.
+
+    Examples
+    --------
+    >>> from sklearn_dysarthria import AdamW, HyperLinearClassifier
+    >>> HyperLinearClassifier(optimizer=AdamW(clip_norm=1.0)).optimizer
+    AdamW(clip_norm=1.0)
     """
 
     torch_name = "AdamW"
@@ -143,7 +172,13 @@ class SGD(Optimizer):
         self.momentum = momentum
 
     def own_arguments(self) -> dict[str, Any]:
-        """Return the arguments that only this class of ``torch.optim`` takes."""
+        """Return the arguments that only this class of ``torch.optim`` takes.
+
+        Returns
+        -------
+        dict
+            Arguments by name.
+        """
         return {"momentum": self.momentum}
 
 
@@ -157,6 +192,12 @@ class RMSprop(Optimizer):
     clip_norm : float or None, default=None
         Largest norm of the gradients of all weights together: at each step, larger gradients are
         scaled down to it.  None leaves them as they are.
+
+    Examples
+    --------
+    >>> from sklearn_dysarthria import HyperLinearClassifier, RMSprop
+    >>> HyperLinearClassifier(optimizer=RMSprop(clip_norm=1.0), lr=1e-4).optimizer
+    RMSprop(clip_norm=1.0)
     """
 
     torch_name = "RMSprop"

@@ -45,6 +45,11 @@ class ParameterObject(BaseEstimator):
         parameter : str
             Parameter of the estimator, for messages.
 
+        Returns
+        -------
+        ParameterObject
+            The object, with its defaults.
+
         Raises
         ------
         ValueError
@@ -65,7 +70,18 @@ class ParameterObject(BaseEstimator):
 
     @classmethod
     def example(cls, parameter: str = "") -> ParameterObject:
-        """Return an object of the kind, for messages: one with the parameter, if there is one."""
+        """Return an object of the kind, for messages: one with the parameter, if there is one.
+
+        Parameters
+        ----------
+        parameter : str, default=""
+            Name of a parameter.
+
+        Returns
+        -------
+        ParameterObject
+            The object, with its defaults.
+        """
         if not cls.__subclasses__():
             return cls()
         objects = [made() for made in cls.named.values()]

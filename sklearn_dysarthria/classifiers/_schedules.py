@@ -85,6 +85,11 @@ class Schedule(ParameterObject):
         ----------
         patience : int
             Of early stopping.
+
+        Returns
+        -------
+        skorch.callbacks.Callback or None
+            The callback.
         """
         if self.name is None and not self.warmup_epochs:
             return None
