@@ -16,6 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
 from importlib import metadata as installed
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def save_model(
     *,
     study: Mapping[str, Any] | None = None,
     n_left_out: int = 0,
-) -> None:
+) -> Path:
     """Write a fitted model, and a description of it, to one file.
 
     Parameters
@@ -75,6 +76,11 @@ def save_model(
     n_left_out : int, default=0
         How many recordings could not be used, and are not in `X`.
 
+    Returns
+    -------
+    Path
+        The file.
+
     See Also
     --------
     load_model : Reads the file.
@@ -87,8 +93,7 @@ def save_model(
     >>> X, y = make_dysarthric_speech(n_patients=6, duration=0.6, random_state=0)
     >>> model = egemaps_svm_patient_model().fit(X, y)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = os.path.join(folder, "a.model")
-    ...     save_model(model, path, X, y)
+    ...     path = save_model(model, os.path.join(folder, "a.model"), X, y)
     ...     loaded = load_model(path)
     >>> bool((loaded.predict(X) == model.predict(X)).all())
     True
@@ -127,6 +132,7 @@ def save_model(
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(_DESCRIPTION, json.dumps(description, indent=2, default=str))
         archive.writestr(_MODEL, stored.getbuffer())
+    return Path(path)
 
 
 def settings_hash(settings: Mapping[str, Any]) -> str:

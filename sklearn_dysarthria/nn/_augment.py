@@ -102,8 +102,8 @@ class SpecAugment(Augmentation):
     sustained vowels and syllable repetitions are short.  ``probability`` is that of the ConvNeXt
     entry to the SAND challenge.
 
-    A mask is drawn as :func:`torchaudio.functional.mask_along_axis_iid` draws it, from the same
-    random numbers: a width w, and a start between 0 and the length - w, both uniform and then
+    A mask is drawn as torchaudio's ``mask_along_axis_iid`` draws it, from the same random
+    numbers: a width w, and a start between 0 and the length - w, both uniform and then
     rounded down.
 
     References

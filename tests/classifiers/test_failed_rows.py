@@ -71,10 +71,10 @@ def table():
 
 def test_fit_equals_a_fit_on_the_rest(table):
     X, y = table
-    spoilt = X.copy()
-    spoilt[[1, 6]] = NAN
+    broken = X.copy()
+    broken[[1, 6]] = NAN
     with pytest.warns(RecordingWarning) as caught:
-        model = SkipFailedRows(LogisticRegression()).fit(spoilt, y.tolist())
+        model = SkipFailedRows(LogisticRegression()).fit(broken, y.tolist())
     assert len(caught) == 1
     assert "2 of 20 rows" in str(caught[0].message)
     assert "[1, 6]" in str(caught[0].message)
@@ -91,21 +91,21 @@ def test_nan_in_nan_out(table, n_classes):
     X, _ = table
     y = np.arange(20) % n_classes
     model = SkipFailedRows(LogisticRegression()).fit(X, y)
-    spoilt = X.copy()
-    spoilt[[0, 19]] = NAN
+    broken = X.copy()
+    broken[[0, 19]] = NAN
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for method in ("predict_proba", "decision_function"):
             expected = getattr(model, method)(X)
-            found = getattr(model, method)(spoilt)
+            found = getattr(model, method)(broken)
             assert found.shape == expected.shape
             assert np.isnan(found[[0, 19]]).all()
             assert_allclose(found[1:-1], expected[1:-1])
-            alone = getattr(model, method)(spoilt[:1])
+            alone = getattr(model, method)(broken[:1])
             assert alone.shape == expected[:1].shape
             assert np.isnan(alone).all()
     with pytest.raises(ValueError, match=r"predict has no answer for rows \[0, 19\]"):
-        model.predict(spoilt)
+        model.predict(broken)
 
 
 def test_methods_follow_the_estimator():

@@ -77,13 +77,49 @@ def test_later_assignments_win_however_they_are_spelled(tmp_path):
 
 
 def test_none_where_none_is_allowed():
-    model = model_of("model.params.classify.backbone.weights=none")
-    assert model.estimator[-1].backbone.weights is None
+    assert (
+        model_of("model.params.classify.backbone.weights=none").estimator[-1].backbone.weights
+        is None
+    )
     assert model_of("model.params.images.fmax='None'").estimator[0].fmax is None
     with pytest.raises(StudyError, match=r"model\.params\.images\.n_mels"):
         model_of("model.params.images.n_mels=none")
     assert read_study([], ["run.cache=none"]).run.cache is None
     assert corpus_arguments({"name": "a.csv", "patient": "none"})["patient"] is None
+
+
+@pytest.mark.parametrize("name", ["hyper-alexnet", "sand-convnext"])
+def test_parameters_inside_parameter_objects(name):
+    model = model_of("model.params.classify.augment.rotation=10", name=name)
+    assert model.estimator[-1].augment.rotation == 10
+    for entries in (
+        ["model.params.classify.loss=focal", "model.params.classify.loss.gamma=3.0"],
+        ["model.params.classify__loss=focal", "model.params.classify__loss__gamma=3.0"],
+        ["model.params.classify.loss={name='focal', gamma=3.0}"],
+        ["model.params.classify={loss__gamma=3.0, loss='focal'}"],
+    ):
+        model = model_of(*entries, name=name)
+        assert repr(model.estimator[-1].loss) == "FocalLoss(gamma=3.0)"
+    weights = model_of("model.params.classify.class_weight={1=3}", labels=[0, 1], name=name)
+    assert weights.estimator[-1].class_weight == {1: 3}
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        (
+            "augment.rotatoin=3",
+            r"'rotatoin' in \[model.params.classify.augment\]. Did you mean 'rot",
+        ),
+        ("augment.rotation=-3", "model.params.classify.augment.rotation: "),
+        ("loss=focl", "model.params.classify.loss: .*Did you mean 'focal'"),
+        ("early_stopping.patience=3", "set early_stopping=EarlyStopping.* first"),
+        ("lr.x=3", "model.params.classify.lr: "),
+    ],
+)
+def test_wrong_entries_inside_parameter_objects(assignment, message):
+    with pytest.raises(StudyError, match=message):
+        model_of(f"model.params.classify.{assignment}")
 
 
 def test_values_of_assignments():

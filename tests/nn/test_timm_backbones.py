@@ -30,6 +30,8 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_features_are_what_the_classifier_takes(name, timm, tmp_path):
+    if not timm.is_model(name):
+        pytest.skip(f"timm {timm.__version__} has no {name}")
     model = timm.create_model(name, num_classes=3).eval()
     with torch.no_grad():
         for parameter in model.parameters():

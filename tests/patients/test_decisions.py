@@ -303,7 +303,7 @@ class TestClearErrors:
 
     def test_two_labels_in_a_list(self, cohort, on_features):
         X, y = cohort()
-        torn = ["HC", *["ALS"] * (len(y) - 1)]
+        labels = ["HC", *["ALS"] * (len(y) - 1)]
         twice = X.assign(patient="P")
         with pytest.raises(PatientError, match="carries different labels"):
-            PatientVotingClassifier(on_features(LogisticRegression())).fit(twice, torn)
+            PatientVotingClassifier(on_features(LogisticRegression())).fit(twice, labels)

@@ -107,9 +107,9 @@ def test_a_chosen_splitter_is_left_alone_but_told():
         warnings.simplefilter("always")
         fitted = PatientVotingClassifier(search).fit(X, y).estimator_
     assert isinstance(fitted.cv, KFold)
-    told = [str(w.message) for w in caught if w.category is PatientLeakWarning]
-    assert len(told) == 1
-    assert "GridSearchCV(cv=KFold)" in told[0]
+    messages = [str(w.message) for w in caught if w.category is PatientLeakWarning]
+    assert len(messages) == 1
+    assert "GridSearchCV(cv=KFold)" in messages[0]
 
 
 def test_folds_of_patients_are_nobodys_leak():
@@ -211,8 +211,8 @@ class TestHiddenFailures:
         X.at[0, "audio"] = np.zeros(8000, dtype=np.float32)
         with pytest.warns(RecordingWarning) as caught:
             decided = voting.predict_patients(X)
-        told = [str(w.message) for w in caught if w.category is RecordingWarning]
-        assert [("become NaN" in text, "have no vote" in text) for text in told] == [
+        messages = [str(w.message) for w in caught if w.category is RecordingWarning]
+        assert [("become NaN" in text, "have no vote" in text) for text in messages] == [
             (True, False),
             (False, True),
         ]

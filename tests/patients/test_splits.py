@@ -122,11 +122,11 @@ def test_errors(cohort):
         next(splitter.split(X[["f0"]].to_numpy(), y, ["a", "b"]))
     with pytest.raises(ValueError, match="labels for"):
         next(splitter.split(X, y[:-1]))
-    torn = y.copy()
+    mixed = y.copy()
     rows = np.flatnonzero(X["patient"] == X["patient"].mode()[0])
-    torn[rows[0]] = 1 - torn[rows[0]]
+    mixed[rows[0]] = 1 - mixed[rows[0]]
     with pytest.raises(PatientError, match=f"patient '{X['patient'].mode()[0]}' carries"):
-        next(splitter.split(X, torn))
+        next(splitter.split(X, mixed))
     missing = y.astype(float)
     missing[rows] = np.nan
     with pytest.raises(ValueError, match="y has no label at positions"):

@@ -241,10 +241,10 @@ class TestInnerFolds:
             else:
                 assert not set(table["patient"]) & fits[name][-1]
                 asked[name].append(set(table["patient"]))
-        everybody = X["task"].str.startswith("phonation")
+        theirs = X["task"].str.startswith("phonation")
         assert len(fits["phonation"]) == 4  # once on all, and in three folds
-        assert fits["phonation"][0] == set(X["patient"][everybody])
-        assert set().union(*asked["phonation"]) == set(X["patient"][everybody])
+        assert fits["phonation"][0] == set(X["patient"][theirs])
+        assert set().union(*asked["phonation"]) == set(X["patient"][theirs])
 
     def test_early_stopping_inside(self, tasks, on_features, voting, monkeypatch):
         made, genuine = [], EarlyStopping.hold_out

@@ -315,10 +315,10 @@ def test_errors(cohort, on_features):
     with pytest.raises(MissingColumnError, match="'patient' is needed to decide per patient"):
         model.fit(X.drop(columns="patient"), y)
     theirs = np.flatnonzero(X["patient"] == X["patient"].mode()[0])
-    torn = y.copy()
-    torn[theirs[0]] = 1 - torn[theirs[0]]
+    mixed = y.copy()
+    mixed[theirs[0]] = 1 - mixed[theirs[0]]
     with pytest.raises(PatientError, match="carries different labels"):
-        model.fit(X, torn)
+        model.fit(X, mixed)
     with pytest.raises(ValueError, match="needs y"):
         model.fit(X, None)
     with pytest.raises(ValueError, match="no label"):

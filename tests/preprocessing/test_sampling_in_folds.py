@@ -208,9 +208,9 @@ def test_recordings_that_fail_are_told_by_their_own_label():
     )
     with pytest.warns(RecordingWarning) as caught:
         model.fit(X, y)
-    told = [str(warning.message) for warning in caught if "silent" in str(warning.message)]
-    assert told
-    for message in told:  # of both copies, once
+    messages = [str(warning.message) for warning in caught if "silent" in str(warning.message)]
+    assert messages
+    for message in messages:  # of both copies, once
         assert message.startswith("2 of ")
         assert message.count(f"row 'row {bad}'") == 1
     with pytest.warns(RecordingWarning, match=f"row {bad}"):
