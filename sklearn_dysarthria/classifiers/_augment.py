@@ -124,7 +124,13 @@ class Augment(ParameterObject):
         self.n_views = n_views
 
     def of_images(self) -> Augmentation | None:
-        """Return what changes single images of training batches and views, or None."""
+        """Return the changes of single images, of training batches and of views at prediction.
+
+        Returns
+        -------
+        sklearn_dysarthria.nn.AugmentChain or None
+            None if nothing changes.
+        """
         from sklearn_dysarthria.nn import AugmentChain, ImageAugment, SpecAugment
 
         augmentations: list[Augmentation] = []
@@ -146,7 +152,13 @@ class Augment(ParameterObject):
         return AugmentChain(*augmentations) if augmentations else None
 
     def of_batches(self) -> BatchMixing | None:
-        """Return what mixes the images of a training batch, or None."""
+        """Return what mixes the images of a training batch.
+
+        Returns
+        -------
+        sklearn_dysarthria.nn.BatchMixing or None
+            None if nothing is mixed.
+        """
         from sklearn_dysarthria.nn import BatchMixing
 
         return BatchMixing(self.mixup, self.cutmix) if self.mixup or self.cutmix else None

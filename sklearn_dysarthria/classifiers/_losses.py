@@ -136,6 +136,12 @@ class Coral(OrdinalLoss):
     ----------
     W. Cao, V. Mirjalili, S. Raschka, "Rank consistent ordinal regression for neural networks with
     application to age estimation", 2020, arXiv:1901.07884.
+
+    Examples
+    --------
+    >>> from sklearn_dysarthria import Coral, HyperLinearClassifier
+    >>> HyperLinearClassifier(loss=Coral())
+    HyperLinearClassifier(loss=Coral())
     """
 
     name = "coral"
@@ -149,6 +155,12 @@ class Corn(OrdinalLoss):
     ----------
     X. Shi, W. Cao, S. Raschka, "Deep neural networks for rank-consistent ordinal regression based
     on conditional probabilities", 2021, arXiv:2111.08851.
+
+    Examples
+    --------
+    >>> from sklearn_dysarthria import Corn, HyperLinearClassifier
+    >>> HyperLinearClassifier(loss=Corn())
+    HyperLinearClassifier(loss=Corn())
     """
 
     name = "corn"
@@ -161,6 +173,12 @@ class CumulativeLink(OrdinalLoss):
     References
     ----------
     P. McCullagh, "Regression models for ordinal data", J. R. Stat. Soc. B 42 (1980).
+
+    Examples
+    --------
+    >>> from sklearn_dysarthria import CumulativeLink, HyperLinearClassifier
+    >>> HyperLinearClassifier(loss=CumulativeLink())
+    HyperLinearClassifier(loss=CumulativeLink())
     """
 
     name = "cumulative_link"

@@ -88,6 +88,12 @@ class Adam(Optimizer):
     References
     ----------
     D. P. Kingma, J. Ba, "Adam: A Method for Stochastic Optimization", arXiv:1412.6980.
+
+    Examples
+    --------
+    >>> from sklearn_dysarthria import Adam, HyperLinearClassifier
+    >>> HyperLinearClassifier(optimizer=Adam())
+    HyperLinearClassifier(optimizer=Adam())
     """
 
     torch_name = "Adam"
@@ -107,6 +113,12 @@ class AdamW(Optimizer):
     References
     ----------
     I. Loshchilov, F. Hutter, "Decoupled Weight Decay Regularization", arXiv:1711.05101.
+
+    Examples
+    --------
+    >>> from sklearn_dysarthria import AdamW, HyperLinearClassifier
+    >>> HyperLinearClassifier(optimizer=AdamW())
+    HyperLinearClassifier(optimizer=AdamW())
     """
 
     torch_name = "AdamW"
@@ -157,6 +169,12 @@ class RMSprop(Optimizer):
     clip_norm : float or None, default=None
         Largest norm of the gradients of all weights together: at each step, larger gradients are
         scaled down to it.  None leaves them as they are.
+
+    Examples
+    --------
+    >>> from sklearn_dysarthria import RMSprop, HyperLinearClassifier
+    >>> HyperLinearClassifier(optimizer=RMSprop())
+    HyperLinearClassifier(optimizer=RMSprop())
     """
 
     torch_name = "RMSprop"
