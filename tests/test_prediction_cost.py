@@ -61,7 +61,6 @@ def test_predict_imports_what_predictions_need():
     code = (
         "import sys, sklearn_dysarthria.cli\n"
         "from sklearn_dysarthria import features, load_model\n"
-        "from sklearn_dysarthria.cli import _file_names, _files, _predict, _study\n"
         "features.front_end\n"
         "from sklearn_dysarthria import PatientVotingClassifier, EGeMAPSFeatures, EnergyVAD\n"
         f"needless = {['torch', *NEEDLESS]}\n"

@@ -12,11 +12,19 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from skorch.callbacks import Callback, Unfreezer
 
-from sklearn_dysarthria import BackboneClassifier, BackboneEmbeddings, RecordingCache
-from sklearn_dysarthria.nn import Backbone, build_backbone
+from sklearn_dysarthria import (
+    Backbone,
+    BackboneClassifier,
+    BackboneEmbeddings,
+    EarlyStopping,
+    RecordingCache,
+    nn,
+)
+from sklearn_dysarthria.nn import build_backbone
 
-UNCHANGED = {"spec_augment": 0.0}
-FREEZES = UNCHANGED | {"freeze": "all"}
+UNCHANGED = {"augment__spec": 0.0}
+FREEZES = UNCHANGED | {"backbone__freeze": "all"}
+FEMTO = Backbone("convnext_femto", weights=None)
 
 
 class Batches(list):
@@ -24,7 +32,7 @@ class Batches(list):
 
     def __enter__(self):
         def note(module, arguments):
-            if isinstance(module, Backbone):
+            if isinstance(module, nn.Backbone):
                 self.append(len(arguments[0]))
 
         self._hook = torch.nn.modules.module.register_module_forward_pre_hook(note)
@@ -57,7 +65,7 @@ def without_seconds(history):
         {},
         {"class_weight": "balanced", "oversample": {1: 3}, "loss": "focal"},
         {"loss": "coral", "optimizer": "sgd", "lr_schedule": "cosine"},
-        {"early_stopping": True, "patience": 2, "max_epochs": 8, "lr": 0.03},
+        {"early_stopping": EarlyStopping(patience=2), "max_epochs": 8, "lr": 0.03},
     ],
     ids=lambda changes: "-".join(changes) or "plain",
 )
@@ -76,30 +84,33 @@ def test_same_result_as_epoch_by_epoch(case, changes, make_images, batches):
 
 
 @pytest.mark.parametrize(
-    ("name", "options"),
+    ("backbone", "options"),
     [
-        ("resnet18", {}),  # batch normalisation
-        ("convnext_tiny", {"width": 0.1, "dropout": 0.5, "stochastic_depth": 0.5}),
+        (Backbone("resnet18", weights=None, freeze="all"), {}),  # batch normalisation
+        (
+            Backbone("convnext_tiny", weights=None, freeze="all", width=0.1),
+            {"dropout": 0.5, "stochastic_depth": 0.5},
+        ),
     ],
 )
-def test_what_draws_or_normalises_in_training(name, options, make_images):
+def test_what_draws_or_normalises_in_training(backbone, options, make_images):
     X, y = make_images(n=17)
-    options = {"weights": None, "freeze": "all", "max_epochs": 2, "batch_size": 8} | options
-    fast = BackboneClassifier(name, **options, random_state=0).fit(X, y)
-    slow = BackboneClassifier(name, **options, random_state=0, callbacks=[WholeInEveryEpoch()])
+    options = {"max_epochs": 2, "batch_size": 8, "random_state": 0} | options
+    fast = BackboneClassifier(backbone, **options).fit(X, y)
+    slow = BackboneClassifier(backbone, **options, callbacks=[WholeInEveryEpoch()])
     assert_allclose(fast.predict_proba(X), slow.fit(X, y).predict_proba(X), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"spec_augment": 0.5},
-        {"horizontal_flip": 0.5},
-        {"mixup": 0.2},
-        {"cutmix": 0.2},
-        {"freeze": None},
-        {"freeze": 0},
-        {"freeze": 4},
+        {"augment__spec": 0.5},
+        {"augment__horizontal_flip": 0.5},
+        {"augment__mixup": 0.2},
+        {"augment__cutmix": 0.2},
+        {"backbone__freeze": None},
+        {"backbone__freeze": 0},
+        {"backbone__freeze": 4},
     ],
     ids=str,
 )
@@ -113,14 +124,14 @@ def test_every_epoch_sees_images_that_change_or_stages_that_learn(
 
 def test_the_number_of_all_stages_is_all(convnext, make_images, batches):
     X, y = make_images(n=8)
-    convnext.model(**FREEZES | {"freeze": 5, "max_epochs": 3}).fit(X, y)
+    convnext.model(**FREEZES | {"backbone__freeze": 5, "max_epochs": 3}).fit(X, y)
     assert sum(batches) == 8
 
 
 def test_views_at_prediction_are_of_images(convnext, make_images, batches, tmp_path):
     X, y = make_images(n=8)
-    options = {"spec_augment": 0.5, "n_tta": 3, "freeze": "all", "cache": tmp_path}
-    convnext.model(**options).fit(X, y).predict_proba(X)
+    views = {"augment__spec": 0.5, "augment__n_views": 3}
+    convnext.model(**FREEZES | views, cache=tmp_path).fit(X, y).predict_proba(X)
     assert sum(batches) == (2 + 3) * 8
 
 
@@ -154,7 +165,8 @@ def test_net_holds_neither_rows_nor_cache(convnext, make_images, tmp_path):
 def test_early_stopping_brings_the_best_weights_back(convnext, make_images):
     X, y = make_images(n=20)
     y = np.random.default_rng(1).permutation(y)  # nothing to learn, so that it gets worse
-    options = FREEZES | {"early_stopping": True, "max_epochs": 12, "lr": 0.05, "patience": 3}
+    stopping = EarlyStopping(patience=3)
+    options = FREEZES | {"early_stopping": stopping, "max_epochs": 12, "lr": 0.05}
     model = convnext.model(**options, loss="cross_entropy", class_weight=None)
     model.fit(X, y, groups=np.arange(20))
     losses = model.history_["valid_loss"]
@@ -166,7 +178,7 @@ def test_early_stopping_brings_the_best_weights_back(convnext, make_images):
 
 def test_an_interrupt_while_the_features_are_computed_is_one(convnext, make_images):
     def interrupt(module, arguments):
-        if isinstance(module, Backbone):
+        if isinstance(module, nn.Backbone):
             raise KeyboardInterrupt
 
     X, y = make_images(n=8)
@@ -246,21 +258,21 @@ def test_a_callback_that_changes_the_frozen_backbone_is_an_error(
     assert not hasattr(model, "net_")
 
 
-@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("early_stopping", [None, EarlyStopping()])
 def test_stages_that_a_callback_unfreezes_learn(convnext, early_stopping, make_images):
     X, y = make_images(n=12)
     options = {"max_epochs": 4, "early_stopping": early_stopping, "lr": 0.01}
     unfreeze = Unfreezer("backbone.network.features.0.*", at=3)
 
-    def fit(**changes):
-        model = convnext.model(**UNCHANGED, **options, **changes)
-        return model.fit(X, y, groups=np.arange(12)).net_.module_.backbone.stages[0]
+    def fit(freeze, **changes):
+        model = convnext.model(**UNCHANGED, **options, **changes, backbone__freeze=freeze)
+        return model.fit(X, y, groups=np.arange(12)).net_.module_.backbone.network.features[0]
 
-    frozen = fit(freeze=4)[0].weight
-    assert_array_equal(frozen, fit(freeze="all")[0].weight)
-    assert not torch.equal(frozen, fit(freeze=4, callbacks=[unfreeze])[0].weight)
+    frozen = fit(4)[0].weight
+    assert_array_equal(frozen, fit("all")[0].weight)
+    assert not torch.equal(frozen, fit(4, callbacks=[unfreeze])[0].weight)
     with pytest.raises(ValueError, match="let weights of the frozen backbone learn"):
-        fit(freeze="all", callbacks=[unfreeze])
+        fit("all", callbacks=[unfreeze])
 
 
 # -------------------------------------------------------------------------------------- the cache
@@ -285,9 +297,10 @@ def test_a_grid_over_the_head_computes_each_image_once(
 
 def fit_in_a_process(images, labels, cache):
     """Fit in a worker process; return how many images passed the backbone in it and answers."""
-    options = {"weights": None, "freeze": "all", "max_epochs": 1, "random_state": 0}
+    backbone = Backbone("convnext_femto", weights=None, freeze="all")
+    model = BackboneClassifier(backbone, max_epochs=1, random_state=0, cache=cache)
     with Batches() as sizes:
-        model = BackboneClassifier("convnext_femto", **options, cache=cache).fit(images, labels)
+        model.fit(images, labels)
     return sum(sizes), model.predict_proba(images)
 
 
@@ -320,7 +333,12 @@ def test_the_cache_changes_results_by_rounding_only(case, make_images, tmp_path)
 
 @pytest.mark.parametrize(
     "changes",
-    [{"random_state": 1}, {"width": 2.0}, {"depth": 4}, {"mixed_precision": True}],
+    [
+        {"random_state": 1},
+        {"backbone__width": 2.0},
+        {"backbone__depth": 4},
+        {"mixed_precision": True},
+    ],
     ids=str,
 )
 def test_other_backbones_do_not_share_entries(convnext, changes, make_images, batches, tmp_path):
@@ -388,7 +406,7 @@ def test_a_new_image_costs_one_image(convnext, make_images, batches, tmp_path):
 
 def test_embeddings_of_few_images_cost_few(make_images, batches, tmp_path):
     X = make_images(n=20)[0]
-    embeddings = BackboneEmbeddings("convnext_femto", weights=None, cache=tmp_path, batch_size=8)
+    embeddings = BackboneEmbeddings(FEMTO, cache=tmp_path, batch_size=8)
     whole = embeddings.fit_transform(X)
     assert batches == [8, 8, 4]
     embeddings.transform(X[:1] + 0.5)
@@ -403,20 +421,21 @@ def test_embeddings_and_classifier_share_the_cache(make_images, batches, tmp_pat
     torch.manual_seed(0)
     weights = tmp_path / "femto.pth"
     torch.save(build_backbone("convnext_femto").torchvision_state_dict(), weights)
-    options = {"weights": weights, "cache": tmp_path / "cache"}
-    embeddings = BackboneEmbeddings("convnext_femto", **options)
+    backbone = Backbone("convnext_femto", weights=weights)
+    embeddings = BackboneEmbeddings(backbone, cache=tmp_path / "cache")
     first = embeddings.fit_transform(X)
     assert_array_equal(embeddings.fit(X).transform(X), first)
-    BackboneClassifier("convnext_femto", **options, freeze="all", max_epochs=1).fit(X, y)
+    frozen = Backbone("convnext_femto", weights=weights, freeze="all")
+    BackboneClassifier(frozen, max_epochs=1, cache=tmp_path / "cache").fit(X, y)
     assert sum(batches) == 10
-    plain = BackboneEmbeddings("convnext_femto", weights=weights).fit_transform(X)
+    plain = BackboneEmbeddings(backbone).fit_transform(X)
     assert_allclose(first, plain, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "swin_t"])
 def test_the_same_weights_are_found_again(name, make_images, batches, tmp_path):
     X = make_images(n=3)[0]
-    embeddings = BackboneEmbeddings(name, weights=None, cache=tmp_path, random_state=0)
+    embeddings = BackboneEmbeddings(Backbone(name, weights=None), cache=tmp_path, random_state=0)
     first = embeddings.fit_transform(X)
     assert_array_equal(embeddings.fit_transform(X), first)
     assert batches == [3]
@@ -426,7 +445,9 @@ def test_the_same_weights_are_found_again(name, make_images, batches, tmp_path):
 
 def test_settings_without_weights_count(tmp_path):
     X = np.random.default_rng(0).normal(size=(3, 3, 32, 32)).astype(np.float32)
-    embeddings = BackboneEmbeddings("googlenet", weights=None, cache=tmp_path, random_state=0)
+    embeddings = BackboneEmbeddings(
+        Backbone("googlenet", weights=None), cache=tmp_path, random_state=0
+    )
     first = embeddings.fit_transform(X)
     embeddings.backbone_.network.transform_input = True
     assert (embeddings.transform(X) != first).any()

@@ -11,7 +11,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import Callback
 
 from sklearn_dysarthria import Backbone, HyperAlexNetClassifier, HyperHead
-from sklearn_dysarthria.classifiers._base import all_finite
 from sklearn_dysarthria.nn import build_backbone
 
 SMALL = {
@@ -89,12 +88,22 @@ def test_which_backbones_are_laid_out(name, expected, layouts):
     assert layouts[0] == expected
 
 
-@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+class Spoil(Callback):
+    """Write a number into the weights of the head once the training is over."""
+
+    def __init__(self, value, place):
+        self.value = value
+        self.place = place
+
+    def on_train_end(self, net, **kwargs):
+        weight = list(net.module_.parameters())[-1]
+        weight.data.view(-1)[self.place] = self.value
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", [0, -1])
-def test_all_finite(wrong, place):
-    tensors = [torch.ones(3, 5), torch.tensor(7), torch.empty(0), torch.full((4, 9), -2.0)]
-    assert all_finite(tensors)
-    assert all_finite([torch.empty(0)])
-    tensors[-1].view(-1)[place] = wrong
-    assert not all_finite(tensors)
-    assert not all_finite([torch.tensor(wrong, dtype=torch.float64), torch.ones(2)])
+def test_a_single_weight_that_is_not_finite_is_a_divergence(images, value, place):
+    model = HyperAlexNetClassifier(**SMALL | {"max_epochs": 1}, callbacks=[Spoil(value, place)])
+    with pytest.raises(ValueError, match="diverged"):
+        model.fit(*images)
+    model.set_params(callbacks=[Spoil(0.0, place)]).fit(*images)

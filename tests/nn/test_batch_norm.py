@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sklearn_dysarthria.nn._batch_norm import normalises_batches, without_batch_of_one
+from sklearn_dysarthria.nn import normalises_batches, without_batch_of_one
 
 
 @given(st.integers(1, 40), st.integers(2, 200))
