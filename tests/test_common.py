@@ -55,7 +55,8 @@ def test_estimator(number, name):
 @pytest.mark.parametrize("case", ESTIMATORS, ids=str)
 def test_every_parameter_has_a_constraint(case):
     estimator = case.estimator
-    assert set(estimator._parameter_constraints) == set(estimator.get_params(deep=False))
+    # The networks share one table, which may name parameters that one of them does not have.
+    assert set(estimator.get_params(deep=False)) <= set(estimator._parameter_constraints)
 
 
 def test_every_estimator_has_an_instance():

@@ -3,15 +3,20 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="the peak of memory is measured on Linux"
+)
 
 MEASURE = """
 import gc, json, re, sys
 import numpy as np, pandas as pd, torch
 from pathlib import Path
 from sklearn_dysarthria import (
-    BackboneClassifier, LogMelDeltaImages, RecordingOverSampler, ResampledClassifier)
+    Backbone, BackboneClassifier, LogMelDeltaImages, RecordingOverSampler, ResampledClassifier)
 
 torch.set_num_threads(1)
 settings = json.loads(sys.argv[1])
