@@ -12,6 +12,7 @@ from skorch.callbacks import Callback
 from skorch.utils import to_device
 from torch.utils.data import Dataset
 
+from sklearn_dysarthria._utils.memory_maps import drop_pages
 from sklearn_dysarthria.classifiers._generators import OwnGenerator
 from sklearn_dysarthria.classifiers._losses import Objective
 from sklearn_dysarthria.nn._augment import Augmentation
@@ -63,6 +64,8 @@ class Rows(Dataset):
             name: torch.from_numpy(np.ascontiguousarray(array[rows]))
             for name, array in self.arrays.items()
         }
+        for array in self.arrays.values():
+            drop_pages(array)
         return inputs, torch.from_numpy(self.labels[rows])
 
 
