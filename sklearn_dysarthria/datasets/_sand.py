@@ -372,22 +372,10 @@ def _list_recordings(
 def _read_workbook(path: Path) -> dict[str, pd.DataFrame]:
     """Read a workbook's sheets by their purpose.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        The workbook.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        Some of "all" (every speaker of the workbook), "baseline_training" and
-        "baseline_validation" (the organisers' split); each indexed by :func:`_speaker_id`, with
-        the ID as it is in the sheet in column ``ID``.
-
-    Raises
-    ------
-    RecordingError
-        The workbook has none of these sheets, or lists a speaker twice.
+    They are some of "all" (every speaker of the workbook), "baseline_training" and
+    "baseline_validation" (the organisers' split), each indexed by `_speaker_id`, with the ID as it
+    is in the sheet in column ``ID``.  Raises :class:`RecordingError` if the workbook has none of
+    these sheets, or lists a speaker twice.
     """
     found: dict[str, pd.DataFrame] = {}
     sheets = read_sheets(path)

@@ -16,28 +16,10 @@ def score_method(model: Any) -> str | None:
 
 
 def scores_by_class(model: Any, method: str, X: Any, n_classes: int) -> np.ndarray:
-    """Return a model's scores as one column per class.
+    """Return the scores that a fitted classifier's `method` gives `X`, one column per class.
 
-    Parameters
-    ----------
-    model : estimator
-        A fitted classifier.
-    method : {"predict_proba", "decision_function"}
-        Its method.
-    X : array-like of shape (n_samples, ...)
-        What `model` takes.
-    n_classes : int
-        Number of classes.
-
-    Returns
-    -------
-    ndarray of shape (n_samples, n_classes)
-        See `class_columns`.
-
-    Raises
-    ------
-    ValueError
-        The decision values are those of pairs of classes.
+    They have shape (n_samples, n_classes); see `class_columns`.  Raises ValueError if the decision
+    values are those of pairs of classes.
     """
     if method == "decision_function" and n_classes > 2 and _scores_pairs(model):
         # For three classes there are three pairs: the shape alone does not show it.
@@ -63,19 +45,9 @@ def _scores_pairs(model: Any) -> bool:
 
 
 def class_columns(scores: Any, n_classes: int) -> np.ndarray:
-    """Return decision values as one column per class.
+    """Return the output of a decision function as one column per class.
 
-    Parameters
-    ----------
-    scores : array-like of shape (n_samples,) or (n_samples, n_classes)
-        Output of a decision function.
-    n_classes : int
-        Number of classes.
-
-    Returns
-    -------
-    ndarray of shape (n_samples, n_classes)
-        A single column of a two-class problem becomes ``(-s, s)``.
+    A single column of a two-class problem becomes ``(-s, s)``.
     """
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim == 1:

@@ -257,12 +257,8 @@ class DecidedPatients(ClassifierMixin, BaseEstimator):
 class PatientScorer:
     """Score a model with one row per patient; made by :func:`patient_scorer`.
 
-    Parameters
-    ----------
-    scorer : callable
-        ``scorer(model, X, y)``, such as a scikit-learn scorer.
-    name : str
-        For the representation.
+    `scorer` is ``scorer(model, X, y)``, such as a scikit-learn scorer; `name` is for the
+    representation.
     """
 
     def __init__(self, scorer: Any, name: str) -> None:

@@ -251,22 +251,12 @@ def make_dysarthric_speech(
 
 @dataclass(frozen=True)
 class Device:
-    """A recording device.
+    """A recording device."""
 
-    Parameters
-    ----------
-    low, high : float
-        Band it passes, Hz.
-    tilt : float
-        Change of gain from low to high frequencies, dB.
-    noise : float
-        Noise below the voice, dB, on average.
-    """
-
-    low: float
-    high: float
-    tilt: float
-    noise: float
+    low: float  # lower end of the band it passes, Hz
+    high: float  # upper end, Hz
+    tilt: float  # change of gain from low to high frequencies, dB
+    noise: float  # below the voice, dB, on average
 
 
 DEVICES = {
@@ -289,27 +279,10 @@ def record(
     sample_rate: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Record speech on a device.
+    """Record speech on a device, with `silence` samples before and after it.
 
-    Parameters
-    ----------
-    speech : ndarray of shape (n_samples,)
-        What reaches the microphone.
-    device : Device
-        Its band, and the noise that it adds.
-    silence : (int, int)
-        Samples before and after the speech.
-    peak : float
-        Largest absolute value of the result.
-    sample_rate : float
-        Samples per second.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    ndarray of shape (silence[0] + n_samples + silence[1],), dtype float32
-        The recording.
+    `peak` is the largest absolute value of the result, a float32 array of shape ``(silence[0] +
+    n_samples + silence[1],)``; `sample_rate` is in Hz.
     """
     power = np.mean(speech**2)
     signal = np.pad(speech, silence)

@@ -453,23 +453,10 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientClassif
 class PatientVotes:
     """The votes and scores of recordings, by patient.
 
-    Parameters
-    ----------
-    codes : ndarray of shape (n_recordings,)
-        Position of each recording's predicted class; -1 for recordings without a vote.
-    scores : ndarray of shape (n_recordings, n_classes)
-        Scores of recordings.
-    patients : ndarray of shape (n_recordings,)
-        Patient of every recording.
-
-    Attributes
-    ----------
-    names : pandas.Index
-        Patients in order of first appearance.
-    votes : ndarray of shape (n_patients, n_classes)
-        Numbers of votes.
-    summed : ndarray of shape (n_patients, n_classes)
-        Sums of the scores of the recordings that vote.
+    `codes` are the positions of the recordings' predicted classes, -1 for those without a vote;
+    `scores`, of shape (n_recordings, n_classes), and `patients` are theirs, too.  `names` are the
+    patients in order of first appearance; `votes` and `summed`, of shape (n_patients, n_classes),
+    the numbers of votes and the sums of the scores of the recordings that vote.
     """
 
     def __init__(self, codes: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> None:
@@ -485,19 +472,10 @@ class PatientVotes:
         np.add.at(self.summed, self.numbers, self.scores)
 
     def task_means(self, tasks: np.ndarray, order: list[Any]) -> np.ndarray:
-        """Average the scores of each patient's recordings within each task.
+        """Average the scores of each patient's recordings within each task of `order`.
 
-        Parameters
-        ----------
-        tasks : ndarray of shape (n_recordings,)
-            Task of every recording.
-        order : list
-            Tasks, in the order of the result.
-
-        Returns
-        -------
-        ndarray of shape (n_patients, n_tasks, n_classes)
-            Means; NaN where a patient has no vote of a task.
+        `tasks` names the task of every recording.  The means have shape (n_patients, n_tasks,
+        n_classes); they are NaN where a patient has no vote of a task.
         """
         by_task = [self.numbers, tasks[self.voting]]
         means = pd.DataFrame(self.scores).groupby(by_task, sort=False).mean()

@@ -25,22 +25,12 @@ def or_default(final_estimator: Any) -> Any:
 def fit_stack(
     final_estimator: Any, means: np.ndarray, labels: np.ndarray, patients: np.ndarray
 ) -> tuple[Any, Any]:
-    """Fit a classifier of patients.
+    """Fit a clone of `final_estimator` (see `or_default`) on the patients with any score.
 
-    Parameters
-    ----------
-    final_estimator : estimator or None
-        See `or_default`; a clone is fitted.
-    means : ndarray of shape (n_patients, n_tasks, n_classes)
-        Out-of-fold scores from `PatientVotes.task_means`.
-    labels, patients : ndarray of shape (n_patients,)
-        Class and name of every patient.
-
-    Returns
-    -------
-    final_estimator, imputer : estimator
-        Fitted on the patients with any score; the imputer fills in the training means for tasks
-        that a patient lacks.
+    `means` are out-of-fold scores of shape (n_patients, n_tasks, n_classes), from
+    `PatientVotes.task_means`; `labels` and `patients` are the class and the name of every patient.
+    Return the classifier, and an imputer that fills in the training means for tasks that a patient
+    lacks.
     """
     from sklearn.impute import SimpleImputer
 
@@ -56,23 +46,11 @@ def fit_stack(
 def decide_stacked(
     final_estimator: Any, imputer: Any, means: np.ndarray, classes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Decide about patients from the means of their tasks.
+    """Decide about patients from the means of their tasks, with what `fit_stack` returned.
 
-    Parameters
-    ----------
-    final_estimator, imputer : estimator
-        From `fit_stack`.
-    means : ndarray of shape (n_patients, n_tasks, n_classes)
-        From `PatientVotes.task_means`.
-    classes : ndarray of shape (n_classes,)
-        Labels in order.
-
-    Returns
-    -------
-    codes : ndarray of shape (n_patients,)
-        Position of each patient's class.
-    scores : ndarray of shape (n_patients, n_classes)
-        Scores of `final_estimator`; for one with nothing but ``predict``, 1 for its class.
+    `means` are as there.  Return the position of each patient's class in `classes`, and scores of
+    shape (n_patients, n_classes): those of `final_estimator`, or 1 for its class if it has nothing
+    but ``predict``.
     """
     if not len(means):
         return np.empty(0, dtype=int), np.empty((0, len(classes)))

@@ -16,22 +16,11 @@ from sklearn_dysarthria.patients.voting._recording_models import check_all_used
 
 
 def weighted_means(means: np.ndarray, weights: np.ndarray, names: Iterable[Any]) -> np.ndarray:
-    """Average the tasks of each patient by their weights.
+    """Average the tasks that each patient has by their weights, which are not negative.
 
-    Parameters
-    ----------
-    means : ndarray of shape (n_patients, n_tasks, n_classes)
-        From `PatientVotes.task_means`.
-    weights : ndarray of shape (n_tasks,)
-        Weights, not negative.
-    names : iterable
-        Patients, for the warning.
-
-    Returns
-    -------
-    ndarray of shape (n_patients, n_classes)
-        Weighted means over the tasks that a patient has.  If all of these have weight 0, they
-        count equally, with one warning.
+    `means` are from `PatientVotes.task_means`; the result has shape (n_patients, n_classes).  If
+    all tasks of a patient have weight 0, they count equally, with one warning that lists these
+    patients by `names`.
     """
     present = ~np.isnan(means[:, :, 0])
     effective = present * weights
@@ -50,26 +39,10 @@ def weighted_means(means: np.ndarray, weights: np.ndarray, names: Iterable[Any])
 
 
 def check_task_weights(task_weights: Mapping[str, Any], tasks: Iterable[Any]) -> dict[str, float]:
-    """Return given weights as numbers, or raise an error if they do not fit the tasks.
+    """Return given weights by task or group of tasks as numbers, if they fit the training tasks.
 
-    Parameters
-    ----------
-    task_weights : mapping of str to float
-        Weight by task, or by group of tasks.
-    tasks : iterable
-        Tasks of the training set.
-
-    Returns
-    -------
-    dict of str to float
-        The same.
-
-    Raises
-    ------
-    ValueError
-        A weight is no number, negative or infinite, or all are 0.
-    UnknownTaskError
-        A task has no weight, or a weight no task.
+    Raises ValueError if a weight is no number, negative or infinite, or all are 0, and
+    :class:`UnknownTaskError` if a task has no weight, or a weight no task.
     """
     weights = {}
     for name, weight in task_weights.items():
@@ -108,25 +81,10 @@ def learn_task_weights(
 ) -> dict[Any, float]:
     """Weigh each task by how far its out-of-fold decisions are better than chance.
 
-    Parameters
-    ----------
-    means : ndarray of shape (n_patients, n_tasks, n_classes)
-        Out-of-fold scores from `PatientVotes.task_means`.
-    labels : ndarray of shape (n_patients,)
-        Class of each patient.
-    classes : ndarray of shape (n_classes,)
-        Labels in order.
-    order : list
-        Tasks.
-    decision : Decision
-        How scores become classes.
-
-    Returns
-    -------
-    dict
-        Weight by task, adding up to 1.  A task whose balanced accuracy over its patients does
-        not exceed chance has weight 0; if no task does, all have the same weight, with a
-        warning.
+    `means` are from `PatientVotes.task_means`, with the tasks of `order`; `labels` are the
+    patients' classes; `decision` turns scores into positions in `classes`.  The weights, by task,
+    add up to 1.  A task whose balanced accuracy over its patients does not exceed chance has weight
+    0; if no task does, all have the same weight, with a warning.
     """
     excess = np.array(
         [_excess_over_chance(means[:, t], labels, classes, decision) for t in range(len(order))]
