@@ -11,7 +11,7 @@ import pandas as pd
 
 from sklearn_dysarthria._utils.text import listed
 from sklearn_dysarthria.datasets._tasks import TASKS
-from sklearn_dysarthria.exceptions import RecordingError
+from sklearn_dysarthria.exceptions import CorpusNotFoundError, RecordingError
 from sklearn_dysarthria.recordings import describe_recording
 
 DATA_HOME_VARIABLE = "SKLEARN_DYSARTHRIA_DATA"
@@ -115,6 +115,16 @@ def task_folders(folder: Path) -> dict[str, Path]:
             )
         found[task] = path
     return found
+
+
+def check_task_folders(folder: Path, tasks: Sequence[str], problem: str, remedy: str) -> None:
+    """Raise :class:`CorpusNotFoundError` if there is no folder for one of these tasks."""
+    present = task_folders(folder)
+    absent = [task for task in tasks if task not in present]
+    if absent:
+        raise CorpusNotFoundError(
+            f"{problem} in '{folder}': there is no folder {listed(map(repr, absent))}. {remedy}"
+        )
 
 
 def list_recordings(folder: Path, tasks: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:

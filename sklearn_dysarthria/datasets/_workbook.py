@@ -67,19 +67,24 @@ def as_speakers(cells: pd.DataFrame, where: str) -> pd.DataFrame:
     occurs twice.
     """
     cells = cells.map(_clean)
-    header = _header_row(cells)
-    if header is None:
+    is_id = cells.head(_HEADER_WITHIN).map(lambda cell: normalized(cell) == "id")
+    top = is_id.any(axis=1).to_numpy(dtype=bool)
+    if not top.any():
         first = [str(cell) for cell in cells.head(2).to_numpy().ravel() if not pd.isna(cell)]
         raise MissingColumnError(
             f"{where} has no header with a column 'ID'; it begins with {first[:10]}.",
             remedy=USE_PUBLISHED,
         )
+    header = int(top.argmax())
     names = cells.iloc[header]
     table = cells.iloc[header + 1 :].loc[:, names.notna()]
     table.columns = pd.Index(_numbered([str(name) for name in names[names.notna()]]))
     ids = table.pop(find_column(table, ["ID"], where))
     table, ids = table[ids.notna()], ids[ids.notna()]
-    ids = pd.Series([_without_decimals(cell) for cell in ids], dtype=object)
+    # Spreadsheets store whole numbers as 4.0.
+    ids = pd.Series(
+        [int(x) if isinstance(x, float) and x.is_integer() else x for x in ids], dtype=object
+    )
     repeated = dict.fromkeys(ids[ids.map(str).str.upper().duplicated()])
     if repeated:
         raise RecordingError(
@@ -109,6 +114,14 @@ def find_column(table: pd.DataFrame, names: Sequence[str], where: str) -> str:
         f"{names[0]!r} is not among the columns of {where}: {list(table.columns)}.",
         remedy=USE_PUBLISHED,
     )
+
+
+def check_cells(cells: pd.Series, valid: pd.Series, problem: str) -> None:
+    """Raise :class:`RecordingError` that names the cells, by patient, that are not valid."""
+    invalid = cells[cells.notna() & ~valid]
+    if len(invalid):
+        named = ", ".join(f"{cell!r} ({patient})" for patient, cell in invalid.items())
+        raise RecordingError(f"{problem}: {named}.", remedy=USE_PUBLISHED)
 
 
 def match_recordings(
@@ -187,26 +200,10 @@ def describe_recordings(
     return table
 
 
-def _header_row(cells: pd.DataFrame) -> int | None:
-    for i in range(min(_HEADER_WITHIN, len(cells))):
-        if any(normalized(cell) == "id" for cell in cells.iloc[i]):
-            return i
-    return None
-
-
 def _clean(cell: Any) -> Any:
     """Strip text; return NaN for an empty cell or a sign of a missing value."""
-    if pd.isna(cell):
-        return np.nan
-    if isinstance(cell, str):
-        cell = cell.strip()
-        return np.nan if cell.casefold() in _MISSING_VALUES else cell
-    return cell
-
-
-def _without_decimals(cell: Any) -> Any:
-    """Return 4 for 4.0, which is how spreadsheets store whole numbers."""
-    return int(cell) if isinstance(cell, float) and cell.is_integer() else cell
+    cell = cell.strip() if isinstance(cell, str) else cell
+    return np.nan if pd.isna(cell) or str(cell).casefold() in _MISSING_VALUES else cell
 
 
 def _as_numbers(column: pd.Series) -> pd.Series:

@@ -266,21 +266,9 @@ class PatientScorer:
         self.name = name
 
     def __call__(self, estimator: Any, X: Any, y: Any) -> float:
-        """Return the score over the patients of ``X``.
+        """Return the score, greater is better, over the patients of a table of recordings.
 
-        Parameters
-        ----------
-        estimator : estimator
-            A fitted model that predicts the same for all recordings of a patient.
-        X : table of recordings with column ``patient``
-            See :mod:`sklearn_dysarthria.recordings`.
-        y : array-like of shape (n_recordings,)
-            Labels.
-
-        Returns
-        -------
-        float
-            The score; greater is better.
+        The fitted model predicts the same for all recordings of a patient.
         """
         table = as_table(X)
         patients = patient_ids(table, "to score patients")

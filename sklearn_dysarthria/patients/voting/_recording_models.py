@@ -87,16 +87,15 @@ def check_models(models: Models, table: pd.DataFrame, voting: str) -> None:
                 "tasks, without a double underscore."
             )
         # StackingClassifier has no predict before it is fitted, but has tags.
-        if isinstance(model, type) or not (hasattr(model, "predict") or _says_classifier(model)):
+        predicts = hasattr(model, "predict") or (
+            hasattr(model, "__sklearn_tags__") and is_classifier(model)
+        )
+        if isinstance(model, type) or not predicts:
             which = "estimator" if name is None else f"task_estimators[{name!r}]"
             raise ValueError(f"{which}={model!r} is no classifier.")
     used = set(model_of_each_row(models, table))
     check_all_used("task_estimators", [name for name in models if name is not None], used)
     check_common_scores({name: model for name, model in models.items() if name in used}, voting)
-
-
-def _says_classifier(model: Any) -> bool:
-    return hasattr(model, "__sklearn_tags__") and is_classifier(model)
 
 
 def check_common_scores(models: Models, voting: str) -> None:
@@ -141,7 +140,8 @@ def fit_models(
             fitted[key] = _fit(model, *chosen)
         lost = rows_labelled(chosen[0], failed_labels)
         failed[rows] = lost
-        if lost.any() and not lost.all() and _searches(model):
+        searches = any(isinstance(part, BaseSearchCV) for part in _parts(model))
+        if lost.any() and not lost.all() and searches:
             # A search scores rows, and has no score for a row without a recording: once more,
             # without them.
             fitted[key] = _fit(model, *_rows_of(rows[~lost], table, y, patients))
@@ -158,10 +158,6 @@ def _fit(model: Any, table: pd.DataFrame, y: Any, patients: np.ndarray) -> Any:
     model = clone(model)
     split_searches_by_patient(model, stacklevel=5)
     return model.fit(table, y, **groups_for_fit(model, patients))
-
-
-def _searches(estimator: Any) -> bool:
-    return any(isinstance(part, BaseSearchCV) for part in _parts(estimator))
 
 
 def _numbers_rows_anew(estimator: Any) -> bool:
@@ -298,7 +294,9 @@ def out_of_fold_votes(
             warnings.simplefilter("ignore", PatientLeakWarning)
             train = train[_can_be_learned(models, table.iloc[train], y[train])]
             fitted, _ = fit_models(models, table.iloc[train], y[train], patients[train])
-            covered = test[_have_model(models, fitted, table.iloc[test])]
+            # Among all models: a recording must not go to another one because its own is missing.
+            keys = model_of_each_row(models, table.iloc[test])
+            covered = test[np.fromiter((key in fitted for key in keys), bool, len(test))]
             codes[covered], scores[covered] = recording_votes(
                 fitted, table.iloc[covered], classes, method
             )
@@ -308,12 +306,18 @@ def out_of_fold_votes(
 def _folds(
     table: pd.DataFrame, y: np.ndarray, patients: np.ndarray, cv: Any
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    numbers, names = pd.factorize(patients)
     if isinstance(cv, Integral):
-        return _folds_of_sorted_patients(table, y, patients, int(cv))
-    splitter = cv
-    groups = {"groups": numbers} if uses_groups(splitter) else {}
-    folds = list(splitter.split(table, y, **groups))
+        # In the order of the patients, so that the folds do not depend on that of the rows.
+        rank = {patient: rank for rank, patient in enumerate(sorted_patients(patients))}
+        order = np.argsort([rank[patient] for patient in patients], kind="stable")
+        splitter = StratifiedPatientKFold(int(cv), shuffle=False)
+        return [
+            (np.sort(order[train]), np.sort(order[test]))
+            for train, test in splitter.split(table.iloc[order], y[order])
+        ]
+    numbers, names = pd.factorize(patients)
+    groups = {"groups": numbers} if uses_groups(cv) else {}
+    folds = list(cv.split(table, y, **groups))
     times_tested = np.zeros(len(table), dtype=int)
     for train, test in folds:
         both = np.intersect1d(numbers[train], numbers[test])
@@ -331,26 +335,9 @@ def _folds(
     return folds
 
 
-def _folds_of_sorted_patients(
-    table: pd.DataFrame, y: np.ndarray, patients: np.ndarray, n_splits: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Make folds that do not depend on the order of the rows."""
-    rank = {patient: rank for rank, patient in enumerate(sorted_patients(patients))}
-    order = np.argsort([rank[patient] for patient in patients], kind="stable")
-    folds = StratifiedPatientKFold(n_splits, shuffle=False).split(table.iloc[order], y[order])
-    return [(np.sort(order[train]), np.sort(order[test])) for train, test in folds]
-
-
 def _can_be_learned(models: Models, table: pd.DataFrame, y: np.ndarray) -> np.ndarray:
     """Return which recordings go to a model that is given two classes or more."""
     keys = model_of_each_row(models, table)
     # Not pandas: the key of the model for all other tasks is None, which it takes for missing.
     classes = {key: set(y[keys == key].tolist()) for key in models}
     return np.fromiter((len(classes[key]) > 1 for key in keys), bool, len(table))
-
-
-def _have_model(models: Models, fitted: Models, table: pd.DataFrame) -> np.ndarray:
-    """Return which recordings go to a model that this fold could fit."""
-    # Among all models: a recording must not go to another one because its own is missing.
-    keys = model_of_each_row(models, table)
-    return np.fromiter((key in fitted for key in keys), bool, len(table))
