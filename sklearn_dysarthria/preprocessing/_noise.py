@@ -57,14 +57,6 @@ def _generator(seed: int, content: bytes, copy: int, purpose: int) -> np.random.
     return np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=(copy, purpose)))
 
 
-def _measured(row: Any, n_samples: int, rate: float) -> np.ndarray:
-    """Return which samples lie in the row's segments."""
-    inside = np.zeros(n_samples, dtype=bool)
-    for start, end in segments_of(row, n_samples / rate, rate):
-        inside[round(start * rate) : round(end * rate)] = True
-    return inside
-
-
 def _noisy(
     row: Any,
     *,
@@ -84,7 +76,9 @@ def _noisy(
     ratio = low if low == high else generator(_HOW_LOUD).uniform(low, high)
     if generator(_WHETHER).random() >= probability or ratio == math.inf:
         return None
-    measured = _measured(row, len(samples), rate)
+    measured = np.zeros(len(samples), dtype=bool)
+    for start, end in segments_of(row, len(samples) / rate, rate):
+        measured[round(start * rate) : round(end * rate)] = True
     clean = samples.astype(np.float64)
     noise = draw_noise(source, len(clean), rate, measured, generator(_WHICH))
     return (clean + noise * clean[measured].std() * 10 ** (-ratio / 20)).astype(np.float32), rate
@@ -92,13 +86,8 @@ def _noisy(
 
 def _numbers_of_copies(audio: pd.Series) -> list[int]:
     """Return how many earlier rows have the same recording, as after an over-sampler."""
-    seen: dict[Any, int] = {}
-    numbers = []
-    for cell in audio:
-        key = os.fspath(cell) if isinstance(cell, (str, os.PathLike)) else id(cell)
-        numbers.append(seen.get(key, 0))
-        seen[key] = numbers[-1] + 1
-    return numbers
+    keys = audio.map(lambda x: os.fspath(x) if isinstance(x, (str, os.PathLike)) else id(x))
+    return keys.groupby(keys.to_numpy(dtype=object), sort=False).cumcount().tolist()
 
 
 class AddNoise(NoOutputContainer, RecordingTransformer, auto_wrap_output_keys=None):  # type: ignore[call-arg]
