@@ -164,7 +164,7 @@ def _check_vote(model: Any, X: Any, y: Any) -> None:
     """Find what does not fit together in a vote, which the fit would report after the training."""
     import numpy as np
 
-    from sklearn_dysarthria.patients.voting._task_weights import check_task_weights
+    from sklearn_dysarthria.patients.voting._across_tasks import check_task_weights
     from sklearn_dysarthria.recordings._table import column
 
     if model.abstain_below is not None and model.abstain_label is None:

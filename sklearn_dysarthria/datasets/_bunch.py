@@ -25,27 +25,11 @@ def as_dataset(
     as_frame: bool = True,
     **others: Any,
 ) -> Any:
-    """Pack a table of recordings and its labels.
+    """Return a table of recordings and its labels (None: not known) as a Bunch.
 
-    Parameters
-    ----------
-    table : DataFrame of shape (n_recordings, n_columns)
-        The table of recordings.
-    labels : Series of shape (n_recordings,) or None
-        Its labels; None where they are not known.
-    description : str
-        Text for ``DESCR``.
-    return_X_y : bool
-        Return ``(data, target)`` instead of a Bunch.
-    as_frame : bool, default=True
-        If False, ``data`` is an object array of paths and ``target`` an array.
-    **others
-        Further attributes of the Bunch.
-
-    Returns
-    -------
-    sklearn.utils.Bunch or tuple
-        See ``return_X_y``.
+    With ``return_X_y`` they are a pair ``(data, target)``; without ``as_frame``, ``data`` is an
+    object array of paths and ``target`` an array.  `description` becomes ``DESCR``, and `others`
+    further attributes.
     """
     filenames = table["audio"].to_numpy(dtype=object)
     values = None

@@ -31,18 +31,7 @@ class DownloadError(Exception):
 
 
 def read_registry(file_name: str) -> dict[str, str]:
-    """Read a list of files shipped with the package.
-
-    Parameters
-    ----------
-    file_name : str
-        File in ``sklearn_dysarthria/datasets/data`` with a path and its SHA-256 on every line.
-
-    Returns
-    -------
-    dict of str to str
-        SHA-256 by path.
-    """
+    """Return the SHA-256 by path that a file in ``sklearn_dysarthria/datasets/data`` lists."""
     data = resources.files("sklearn_dysarthria.datasets") / "data" / file_name
     lines = data.read_text(encoding="utf-8").splitlines()
     return dict(line.rsplit(maxsplit=1) for line in lines if line.strip())
@@ -57,35 +46,15 @@ def obtain_files(
     by_hand: str,
     download_if_missing: bool,
 ) -> dict[str, Path]:
-    """Return the files of a corpus, downloaded if some are missing.
+    """Return the files of a corpus by their published paths, downloaded if some are missing.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The corpus's folder, which need not exist.
-    needed : sequence of str
-        Paths inside the folder that the caller is going to read; upper and lower case do not
-        matter on disk.
-    download : callable
-        Puts missing files into the folder; raises :class:`DownloadError` if it cannot.
-    title : str
-        The corpus's name, for messages.
-    by_hand : str
-        How to get the corpus without this function, for messages: "download ... and ...".
-    download_if_missing : bool
-        Whether to call ``download`` when a needed file is missing.
+    `needed` are paths inside `folder`, which need not exist; upper and lower case do not matter on
+    disk.  `download` puts missing files there, or raises :class:`DownloadError`; without
+    `download_if_missing` it is not called.  `title` (the corpus's name) and `by_hand` ("download
+    ... and ...") are for messages.
 
-    Returns
-    -------
-    dict of str to pathlib.Path
-        The files by their published paths.
-
-    Raises
-    ------
-    CorpusNotFoundError
-        A needed file is missing and was not, or could not be, downloaded.
-    OSError
-        The files cannot be written.
+    Raises :class:`CorpusNotFoundError` if a needed file is missing and was not, or could not be,
+    downloaded, and :class:`OSError` if files cannot be written.
     """
     found = locate_files(folder, needed)
     missing = [path for path in needed if path not in found]
@@ -139,33 +108,17 @@ def download_files(
 ) -> None:
     """Download the files that are not in the folder yet.
 
-    Finished files are kept even if others fail.  Several processes may do this at the
-    same time: each writes to files of its own, and the last to finish one replaces it by the same
-    content.
+    Finished files are kept even if others fail.  Several processes may do this at the same time:
+    each writes to files of its own, and the last to finish one replaces it by the same content.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Where to put the files; created if necessary.
-    registry : mapping of str to str
-        SHA-256 of every file, by path inside the folder.
-    base_urls : sequence of str
-        Mirrors, tried in this order for every file; the file's path is appended.
-    n_retries : int, default=3
-        How often a mirror is asked again after a broken connection or a server's failure.
-    delay : float, default=1.0
-        Seconds between two attempts.
-    timeout : float, default=30.0
-        Seconds without any answer after which a connection counts as broken.
-    verbose : int, default=0
-        Positive shows a bar over files and one over the bytes of the current file.
+    `registry` gives the SHA-256 of every file by its path inside `folder`.  The mirrors in
+    `base_urls` are tried in this order for every file.  After a broken connection, for which
+    `timeout` seconds without any answer count, or a server's failure, a mirror is asked `n_retries`
+    times again, `delay` seconds apart.  `verbose` shows a bar over files and one over the bytes of
+    the current file.
 
-    Raises
-    ------
-    DownloadError
-        No mirror delivered one of the files, or what it delivered had the wrong checksum.
-    OSError
-        The files cannot be written.
+    Raises :class:`DownloadError` if no mirror delivered one of the files with the right checksum,
+    and :class:`OSError` if files cannot be written.
     """
     found = locate_files(folder, registry)
     missing = [path for path in registry if path not in found]
@@ -266,28 +219,13 @@ def _reason(error: Any) -> str:
 def download_git_folder(target: Path, url: str, commit: str, folder: str) -> None:
     """Copy a folder of a public git repository, as it is in one commit, completely or not at all.
 
-    The name of a commit is a hash over everything in it.  git computes the names of all objects
-    from what it receives and rejects anything else, so that a fetch by the full name of a commit
-    is a download with a checksum, even where no sums of the single files are published.
+    The name of a commit is a hash over everything in it. git computes the names of all objects from
+    what it receives and rejects anything else, so that a fetch by the full name of a commit is a
+    download with a checksum, even where no sums of the single files are published.
 
-    Parameters
-    ----------
-    target : pathlib.Path
-        Where the folder's content goes; created if necessary.  Files that are there already are
-        kept.
-    url : str
-        The repository.
-    commit : str
-        Full name of the commit.
-    folder : str
-        Folder inside the repository.
-
-    Raises
-    ------
-    DownloadError
-        git is not installed, cannot reach the repository, or finds no such commit or folder.
-    OSError
-        The files cannot be written.
+    The content of `folder` goes to `target`, where files that are there already are kept.  Raises
+    :class:`DownloadError` if git is not installed, cannot reach the repository at `url`, or finds
+    no such commit or folder, and :class:`OSError` if files cannot be written.
     """
     failed = f"Fetching {url} at commit {commit} failed"
     program = shutil.which("git")

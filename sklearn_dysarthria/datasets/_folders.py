@@ -11,25 +11,18 @@ import pandas as pd
 
 from sklearn_dysarthria._utils.text import listed
 from sklearn_dysarthria.datasets._tasks import TASKS
-from sklearn_dysarthria.exceptions import RecordingError
+from sklearn_dysarthria.exceptions import CorpusNotFoundError, RecordingError
 from sklearn_dysarthria.recordings import describe_recording
 
 DATA_HOME_VARIABLE = "SKLEARN_DYSARTHRIA_DATA"
 
 
 def get_data_home(data_home: str | os.PathLike[str] | None = None) -> Path:
-    """Return the folder that holds the corpora, one folder per corpus.
+    """Return the absolute path of the folder that holds the corpora, one folder per corpus.
 
-    Parameters
-    ----------
-    data_home : path-like, optional
-        The folder; by default the environment variable ``SKLEARN_DYSARTHRIA_DATA``, and where
-        that is unset or empty ``sklearn_dysarthria`` in the user's cache folder.
-
-    Returns
-    -------
-    pathlib.Path
-        Absolute path.  The folder is created by the first download only.
+    Where `data_home` is None it is the environment variable ``SKLEARN_DYSARTHRIA_DATA``, and where
+    that is unset or empty ``sklearn_dysarthria`` in the user's cache folder.  Only a download
+    creates it.
     """
     chosen = os.environ.get(DATA_HOME_VARIABLE) if data_home is None else data_home
     if not chosen:
@@ -42,25 +35,11 @@ def get_data_home(data_home: str | os.PathLike[str] | None = None) -> Path:
 def find_folder(
     home: Path, folder: str, is_corpus: Callable[[Path], bool], unpacked: Sequence[str] = ()
 ) -> Path:
-    """Return the folder that holds a corpus.
+    """Return the folder that holds a corpus, by the answer of `is_corpus` about a folder.
 
-    Parameters
-    ----------
-    home : pathlib.Path
-        The data home, or the unpacked corpus itself.
-    folder : str
-        The corpus's folder inside the data home.
-    is_corpus : callable
-        Takes a folder and returns whether it holds the corpus.
-    unpacked : sequence of str
-        Patterns of the folders that the corpus's archive unpacks to, accepted inside ``home``
-        and inside ``folder``.
-
-    Returns
-    -------
-    pathlib.Path
-        The first of these that holds the corpus: its folder, an unpacked archive in it or in
-        ``home``, ``home`` itself.  If none does, its folder.
+    It is the first of these: ``home / folder``, a folder that the corpus's archive unpacks to (by
+    the patterns in `unpacked`) in there or in `home`, and `home` itself.  If none holds the corpus,
+    it is ``home / folder``.
     """
     own = home / folder
     archives = [
@@ -105,22 +84,10 @@ def walk_files(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def locate_files(folder: Path, paths: Iterable[str]) -> dict[str, Path]:
-    """Find the published files of a corpus on disk.
+    """Return the published files of a corpus that are on disk, by their published paths.
 
-    Upper and lower case do not matter, because Windows and macOS may have changed them.  Of two
-    names that differ in case only, the published one counts.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The corpus's folder.
-    paths : iterable of str
-        The published paths inside it, one folder deep at most.
-
-    Returns
-    -------
-    dict of str to pathlib.Path
-        The file by its published path; files that are missing are left out.
+    The paths are at most one folder deep.  Upper and lower case do not matter, because Windows and
+    macOS may have changed them.  Of two names that differ in case only, the published one counts.
     """
     present = {path.relative_to(folder).as_posix(): path for path in walk_files(folder, 1)}
     any_case = {name.casefold(): path for name, path in present.items()}
@@ -131,10 +98,7 @@ def locate_files(folder: Path, paths: Iterable[str]) -> dict[str, Path]:
 def task_folders(folder: Path) -> dict[str, Path]:
     """Return the folders named after a task, by task; upper and lower case do not matter.
 
-    Raises
-    ------
-    RecordingError
-        Two folders differ in case only, so that either could be meant.
+    Raises :class:`RecordingError` if two folders differ in case only: either could be meant.
     """
     if not folder.is_dir():
         return {}
@@ -153,27 +117,22 @@ def task_folders(folder: Path) -> dict[str, Path]:
     return found
 
 
+def check_task_folders(folder: Path, tasks: Sequence[str], problem: str, remedy: str) -> None:
+    """Raise :class:`CorpusNotFoundError` if there is no folder for one of these tasks."""
+    present = task_folders(folder)
+    absent = [task for task in tasks if task not in present]
+    if absent:
+        raise CorpusNotFoundError(
+            f"{problem} in '{folder}': there is no folder {listed(map(repr, absent))}. {remedy}"
+        )
+
+
 def list_recordings(folder: Path, tasks: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
-    """List the recordings ``<task>/<speaker>_<task>.wav``.
+    """List the recordings ``<task>/<speaker>_<task>.wav`` of these tasks, in their order.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Parent of the folders named after tasks.
-    tasks : sequence of str
-        Those to list, in this order.
-
-    Returns
-    -------
-    recordings : DataFrame
-        ``patient`` (as in the file's name, in capitals), ``task`` and ``audio``.
-    other_files : list of str
-        Files in these folders that are no such recording, relative to ``folder``.
-
-    Raises
-    ------
-    RecordingError
-        Two files are the same recording of the same speaker.
+    Return a table of ``patient`` (as in the file's name, in capitals), ``task`` and ``audio``, and
+    the other files in these folders, relative to `folder`.  Raises :class:`RecordingError` if two
+    files are the same recording of the same speaker.
     """
     rows: list[tuple[str, str, str]] = []
     other_files: list[str] = []

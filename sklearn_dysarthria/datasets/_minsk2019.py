@@ -6,7 +6,6 @@ import os
 import warnings
 from functools import partial
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -114,7 +113,12 @@ def fetch_minsk2019_als(
     """
     speakers = _published_speakers()
     home = get_data_home(data_home)
-    folder = find_folder(home, "minsk2019", _has_both_groups, [_FOLDER, f"Troparion*/{_FOLDER}"])
+    folder = find_folder(
+        home,
+        "minsk2019",
+        lambda place: all((place / group).is_dir() for group in _GROUPS),
+        [_FOLDER, f"Troparion*/{_FOLDER}"],
+    )
     files = obtain_files(
         folder,
         list(speakers["path"]),
@@ -156,7 +160,3 @@ def _published_speakers() -> pd.DataFrame:
     data = resources.files("sklearn_dysarthria.datasets") / "data" / "minsk2019_speakers.csv"
     with data.open(encoding="utf-8") as file:
         return pd.read_csv(file)
-
-
-def _has_both_groups(folder: Path) -> bool:
-    return all((folder / group).is_dir() for group in _GROUPS)

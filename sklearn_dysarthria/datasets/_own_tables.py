@@ -24,6 +24,7 @@ _DEFAULT_TASK = "task"
 _SEGMENTS = "segments"
 _SEPARATORS = (",", ";", "\t")
 _PARQUET = {".parquet", ".pq"}
+_LISTS = (list, tuple, np.ndarray)
 
 
 def load_recordings(
@@ -400,26 +401,18 @@ def _segments(cell: Any) -> list[tuple[float, float]] | None:
         try:
             cell = ast.literal_eval(cell)  # literals only: nothing in the file is run
         except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
-            raise ValueError(f"{cell!r} is not a list.") from error
-    return [_pair(part) for part in _as_list(cell)]
-
-
-def _pair(part: Any) -> tuple[float, float]:
-    ends = _as_list(part)
-    if len(ends) != 2:
-        raise ValueError(f"{part!r} is not a pair.")
+            raise ValueError("not a list") from error
+    if not isinstance(cell, _LISTS):
+        raise ValueError("not a list")
+    if not all(isinstance(part, _LISTS) and len(part) == 2 for part in cell):
+        raise ValueError("not a list of pairs")
+    ends = [end for part in cell for end in part]
     if not all(isinstance(x, (int, float, np.number)) and not isinstance(x, bool) for x in ends):
-        raise ValueError(f"{part!r} does not consist of numbers.")
-    start, end = map(float, ends)
-    if not (math.isfinite(start) and math.isfinite(end) and 0 <= start < end):
-        raise ValueError(f"{part!r} does not end after it starts.")
-    return start, end
-
-
-def _as_list(value: Any) -> list[Any]:
-    if not isinstance(value, (list, tuple, np.ndarray)):
-        raise ValueError(f"{value!r} is not a list.")
-    return list(value)
+        raise ValueError("not pairs of numbers")
+    segments = [(float(start), float(end)) for start, end in cell]
+    if not all(0 <= start < end < math.inf for start, end in segments):
+        raise ValueError("not intervals that end after they start")
+    return segments
 
 
 def _count(number: int, noun: str) -> str:

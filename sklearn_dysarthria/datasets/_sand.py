@@ -19,6 +19,7 @@ from sklearn_dysarthria.datasets._bunch import as_dataset, read_description
 from sklearn_dysarthria.datasets._folders import (
     DATA_HOME_VARIABLE,
     check_one_file_each,
+    check_task_folders,
     find_folder,
     get_data_home,
     list_recordings,
@@ -29,6 +30,7 @@ from sklearn_dysarthria.datasets._tasks import choose_tasks
 from sklearn_dysarthria.datasets._workbook import (
     USE_PUBLISHED,
     as_speakers,
+    check_cells,
     describe_recordings,
     find_column,
     match_recordings,
@@ -356,13 +358,8 @@ def _list_recordings(
         workbook.parent,
     ]
     place = next((place for place in places if task_folders(place)), places[0])
-    present = task_folders(place)
-    absent = [name for name in tasks if name not in present]
-    if absent:
-        raise CorpusNotFoundError(
-            f"The {subset} recordings of SAND's task {task} are not complete in '{place}': there "
-            f"is no folder {listed(map(repr, absent))}. {_remedy(folder, task, subset)}"
-        )
+    problem = f"The {subset} recordings of SAND's task {task} are not complete"
+    check_task_folders(place, tasks, problem, _remedy(folder, task, subset))
     recordings, other_files = list_recordings(place, tasks)
     recordings = recordings.assign(patient=recordings["patient"].map(_speaker_id))
     check_one_file_each(recordings)  # ID000 and ID0000 are one speaker
@@ -372,22 +369,10 @@ def _list_recordings(
 def _read_workbook(path: Path) -> dict[str, pd.DataFrame]:
     """Read a workbook's sheets by their purpose.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        The workbook.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        Some of "all" (every speaker of the workbook), "baseline_training" and
-        "baseline_validation" (the organisers' split); each indexed by :func:`_speaker_id`, with
-        the ID as it is in the sheet in column ``ID``.
-
-    Raises
-    ------
-    RecordingError
-        The workbook has none of these sheets, or lists a speaker twice.
+    They are some of "all" (every speaker of the workbook), "baseline_training" and
+    "baseline_validation" (the organisers' split), each indexed by `_speaker_id`, with the ID as it
+    is in the sheet in column ``ID``.  Raises :class:`RecordingError` if the workbook has none of
+    these sheets, or lists a speaker twice.
     """
     found: dict[str, pd.DataFrame] = {}
     sheets = read_sheets(path)
@@ -436,15 +421,9 @@ def _labels(speakers: pd.DataFrame, task: int, where: str, *, required: bool) ->
         if required:
             raise
         return pd.Series(np.nan, index=speakers.index)
-    classes = range(1, _N_CLASSES[task] + 1)
     numbers = _as_classes(cells)
-    invalid = cells[cells.notna() & ~numbers.isin(classes)]
-    if len(invalid):
-        named = [f"{cell!r} ({patient})" for patient, cell in invalid.items()]
-        raise RecordingError(
-            f"{where} has classes that are not 1 to {_N_CLASSES[task]}: {', '.join(named)}.",
-            remedy=USE_PUBLISHED,
-        )
+    problem = f"{where} has classes that are not 1 to {_N_CLASSES[task]}"
+    check_cells(cells, numbers.isin(range(1, _N_CLASSES[task] + 1)), problem)
     if required and cells.isna().all():
         raise RecordingError(f"{where} has no classes.", remedy=USE_PUBLISHED)
     return numbers

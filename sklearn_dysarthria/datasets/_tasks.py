@@ -14,22 +14,10 @@ _GROUPS = {"phonation", "rhythm"}
 
 
 def choose_tasks(tasks: str | Sequence[str] | None) -> list[str]:
-    """Return the tasks to load, each once, in the corpus's order.
+    """Return the tasks to load, a subset of :data:`TASKS` in its order.
 
-    Parameters
-    ----------
-    tasks : str, sequence of str or None
-        None chooses all; a group ("phonation", "rhythm") stands for its tasks.
-
-    Returns
-    -------
-    list of str
-        A subset of :data:`TASKS`.
-
-    Raises
-    ------
-    ValueError
-        An unknown task, or none at all.
+    None chooses all; a group ("phonation", "rhythm") stands for its tasks.  Raises ValueError for
+    an unknown task, or none at all.
     """
     if tasks is None:
         return list(TASKS)

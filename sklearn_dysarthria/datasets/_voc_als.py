@@ -14,16 +14,17 @@ from sklearn_dysarthria._utils.text import listed
 from sklearn_dysarthria.datasets._bunch import as_dataset, read_description
 from sklearn_dysarthria.datasets._folders import (
     DATA_HOME_VARIABLE,
+    check_task_folders,
     find_folder,
     get_data_home,
     is_system_file,
     list_recordings,
-    task_folders,
 )
 from sklearn_dysarthria.datasets._tasks import choose_tasks
 from sklearn_dysarthria.datasets._workbook import (
     USE_PUBLISHED,
     as_speakers,
+    check_cells,
     describe_recordings,
     find_column,
     match_recordings,
@@ -180,10 +181,13 @@ def load_voc_als(
         recordings = recordings[~recordings["patient"].isin(healthy)]
         labels = labels.drop(healthy)
     rows = match_recordings(recordings, other_files, labels, chosen, "VOC-ALS")
-    if controls:
-        _warn_about_leaks([name for name in extra if name in leaking])
-    elif extra and (item := find_column(speakers, _SPEECH, where)) in extra:
-        _warn_about_the_item(item)
+    if controls and (names := [name for name in extra if name in leaking]):
+        _warn_about_leak(
+            "every healthy speaker has the same cell, or none, in "
+            f"{', '.join(map(repr, names))}, and patients do not; do not pass them to a classifier."
+        )
+    elif not controls and extra and (item := find_column(speakers, _SPEECH, where)) in extra:
+        _warn_about_leak(f"the label is made from {item!r}; do not pass it to a classifier.")
     y = rows["patient"].map(labels).rename("target")
     columns = _COLUMNS | {name: (name,) for name in extra}
     return as_dataset(
@@ -225,13 +229,8 @@ def _find_corpus(
     workbook = _workbook(folder)
     if workbook is None:
         raise CorpusNotFoundError(f"There is no VOC-ALS.xlsx in '{folder}'. {remedy}")
-    present = task_folders(folder)
-    absent = [task for task in tasks if task not in present]
-    if absent:
-        raise CorpusNotFoundError(
-            f"VOC-ALS is not complete in '{folder}': there is no folder "
-            f"{listed(map(repr, absent))}. Choose the others with tasks, or: {remedy}"
-        )
+    choice = f"Choose the others with tasks, or: {remedy}"
+    check_task_folders(folder, tasks, "VOC-ALS is not complete", choice)
     return folder, workbook
 
 
@@ -268,13 +267,7 @@ def _speech_items(
     items = speakers[find_column(speakers, _SPEECH, where)]
     # One cell that is not a number leaves the others of its column as they are: perhaps text.
     numbers = pd.to_numeric(items, errors="coerce")
-    invalid = items[items.notna() & ~numbers.isin(range(5))]
-    if len(invalid):
-        named = ", ".join(f"{cell!r} ({patient})" for patient, cell in invalid.items())
-        raise RecordingError(
-            f"{where} has speech items that are not 0 to 4: {named}.",
-            remedy=USE_PUBLISHED,
-        )
+    check_cells(items, numbers.isin(range(5)), f"{where} has speech items that are not 0 to 4")
     ill = numbers.index[(diagnoses == "HC") & (numbers < _NO_DYSARTHRIA)]
     if warn and len(ill):
         named = ", ".join(f"{patient} ({numbers[patient]:g})" for patient in ill)
@@ -301,21 +294,5 @@ def _leaking_columns(speakers: pd.DataFrame, diagnoses: pd.Series) -> list[str]:
     ]
 
 
-def _warn_about_leaks(names: Sequence[str]) -> None:
-    if names:
-        warnings.warn(
-            "metadata that give the label away: every healthy speaker has the same cell, or none, "
-            f"in {', '.join(map(repr, names))}, and patients do not; do not pass them to a "
-            "classifier.",
-            LabelLeakWarning,
-            stacklevel=3,
-        )
-
-
-def _warn_about_the_item(name: str) -> None:
-    warnings.warn(
-        f"metadata that give the label away: the label is made from {name!r}; do not pass it to a "
-        "classifier.",
-        LabelLeakWarning,
-        stacklevel=3,
-    )
+def _warn_about_leak(which: str) -> None:
+    warnings.warn(f"metadata that give the label away: {which}", LabelLeakWarning, stacklevel=3)

@@ -31,22 +31,9 @@ def normalized(name: Any) -> str:
 
 
 def read_sheets(path: Path) -> dict[str, pd.DataFrame]:
-    """Read the cells of every sheet of a workbook, as they are.
+    """Return the cells of every sheet of an ``.xlsx`` file, as they are, by the sheet's name.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        An ``.xlsx`` file.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        Cells by the sheet's name, header rows included.
-
-    Raises
-    ------
-    RecordingError
-        The file is not a workbook.
+    Header rows are among the cells.  Raises :class:`RecordingError` if the file is not a workbook.
     """
     try:
         with warnings.catch_warnings():
@@ -73,40 +60,31 @@ def as_speakers(cells: pd.DataFrame, where: str) -> pd.DataFrame:
 
     The header is the first row that has a column "ID".  Rows without an ID are dropped, ``-`` and
     similar signs count as missing, and columns whose known cells are all numbers become numbers.
+    The index ``patient`` holds the IDs as they are in the sheet.  `where` names the sheet in
+    messages.
 
-    Parameters
-    ----------
-    cells : DataFrame
-        A sheet from :func:`read_sheets`.
-    where : str
-        The sheet, for messages.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by the ID as it is in the sheet (``patient``), in the sheet's order.
-
-    Raises
-    ------
-    MissingColumnError
-        There is no header.
-    RecordingError
-        An ID occurs twice.
+    Raises :class:`MissingColumnError` if there is no header, and :class:`RecordingError` if an ID
+    occurs twice.
     """
     cells = cells.map(_clean)
-    header = _header_row(cells)
-    if header is None:
+    is_id = cells.head(_HEADER_WITHIN).map(lambda cell: normalized(cell) == "id")
+    top = is_id.any(axis=1).to_numpy(dtype=bool)
+    if not top.any():
         first = [str(cell) for cell in cells.head(2).to_numpy().ravel() if not pd.isna(cell)]
         raise MissingColumnError(
             f"{where} has no header with a column 'ID'; it begins with {first[:10]}.",
             remedy=USE_PUBLISHED,
         )
+    header = int(top.argmax())
     names = cells.iloc[header]
     table = cells.iloc[header + 1 :].loc[:, names.notna()]
     table.columns = pd.Index(_numbered([str(name) for name in names[names.notna()]]))
     ids = table.pop(find_column(table, ["ID"], where))
     table, ids = table[ids.notna()], ids[ids.notna()]
-    ids = pd.Series([_without_decimals(cell) for cell in ids], dtype=object)
+    # Spreadsheets store whole numbers as 4.0.
+    ids = pd.Series(
+        [int(x) if isinstance(x, float) and x.is_integer() else x for x in ids], dtype=object
+    )
     repeated = dict.fromkeys(ids[ids.map(str).str.upper().duplicated()])
     if repeated:
         raise RecordingError(
@@ -118,26 +96,10 @@ def as_speakers(cells: pd.DataFrame, where: str) -> pd.DataFrame:
 
 
 def find_column(table: pd.DataFrame, names: Sequence[str], where: str) -> str:
-    """Return the table's own name of a column.
+    """Return the table's own name of a column that may be called any of `names`.
 
-    Parameters
-    ----------
-    table : DataFrame
-        The table.
-    names : sequence of str
-        What the column may be called; case, spaces and punctuation do not matter.
-    where : str
-        The sheet, for messages.
-
-    Returns
-    -------
-    str
-        The name in the table.
-
-    Raises
-    ------
-    MissingColumnError
-        There is none, or several are as close.
+    Case, spaces and punctuation do not matter.  `where` names the sheet in messages.  Raises
+    :class:`MissingColumnError` if there is no such column, or several are as close.
     """
     for name in names:
         alike = [own for own in table.columns if normalized(own) == normalized(name)]
@@ -154,6 +116,14 @@ def find_column(table: pd.DataFrame, names: Sequence[str], where: str) -> str:
     )
 
 
+def check_cells(cells: pd.Series, valid: pd.Series, problem: str) -> None:
+    """Raise :class:`RecordingError` that names the cells, by patient, that are not valid."""
+    invalid = cells[cells.notna() & ~valid]
+    if len(invalid):
+        named = ", ".join(f"{cell!r} ({patient})" for patient, cell in invalid.items())
+        raise RecordingError(f"{problem}: {named}.", remedy=USE_PUBLISHED)
+
+
 def match_recordings(
     recordings: pd.DataFrame,
     other_files: Sequence[str],
@@ -163,35 +133,12 @@ def match_recordings(
 ) -> pd.DataFrame:
     """Keep the recordings of speakers with a label, and warn about everything else.
 
-    Parameters
-    ----------
-    recordings : DataFrame
-        ``patient``, ``task`` and ``audio``, from
-        :func:`~sklearn_dysarthria.datasets._folders.list_recordings`.
-    other_files : sequence of str
-        Files that are no recording of the corpus.
-    labels : Series
-        Label by patient, missing where it is not known.
-    tasks : sequence of str
-        Tasks that every speaker should have.
-    corpus : str
-        Its name, for messages.
+    `recordings` and `other_files` are those of `list_recordings`; `labels` are by patient, missing
+    where not known; `tasks` are those that every speaker should have; `corpus` is a name for
+    messages.  Return the usable rows, a patient's rows together in the order of `labels`.
 
-    Returns
-    -------
-    DataFrame
-        The rows of ``recordings`` that can be used, a patient's rows together in the order of
-        ``labels``.
-
-    Raises
-    ------
-    RecordingError
-        Nothing is left.
-
-    Warns
-    -----
-    RecordingWarning
-        Files and speakers that have no counterpart, and speakers without a label.
+    Raises :class:`RecordingError` if nothing is left.  One :class:`RecordingWarning` lists files
+    and speakers that have no counterpart, and speakers without a label.
     """
     have = set(recordings["patient"])
     known = labels.index[labels.notna()]
@@ -238,22 +185,9 @@ def describe_recordings(
 ) -> pd.DataFrame:
     """Return the table of recordings: file, rate, patient, task, and columns of the workbook.
 
-    Parameters
-    ----------
-    recordings : DataFrame
-        From :func:`match_recordings`.
-    speakers : DataFrame
-        From :func:`as_speakers`, with every patient of ``recordings``.
-    columns : mapping of str to sequence of str
-        What a column may be called in the workbook, by its name in the table.  Column ``sex`` is
-        written as "m" or "f" where it is a known spelling of that.
-    where : str
-        The sheet, for messages.
-
-    Returns
-    -------
-    DataFrame
-        One row per recording.
+    `recordings` is from `match_recordings`, `speakers` from `as_speakers`.  `columns` gives the
+    spellings of a column in the workbook by its name in the table.  Column ``sex`` is written as
+    "m" or "f" where it is a known spelling of that.  `where` names the sheet in messages.
     """
     table = recordings[["audio"]].copy()
     table["sample_rate"] = sample_rates(recordings["audio"])
@@ -266,26 +200,10 @@ def describe_recordings(
     return table
 
 
-def _header_row(cells: pd.DataFrame) -> int | None:
-    for i in range(min(_HEADER_WITHIN, len(cells))):
-        if any(normalized(cell) == "id" for cell in cells.iloc[i]):
-            return i
-    return None
-
-
 def _clean(cell: Any) -> Any:
     """Strip text; return NaN for an empty cell or a sign of a missing value."""
-    if pd.isna(cell):
-        return np.nan
-    if isinstance(cell, str):
-        cell = cell.strip()
-        return np.nan if cell.casefold() in _MISSING_VALUES else cell
-    return cell
-
-
-def _without_decimals(cell: Any) -> Any:
-    """Return 4 for 4.0, which is how spreadsheets store whole numbers."""
-    return int(cell) if isinstance(cell, float) and cell.is_integer() else cell
+    cell = cell.strip() if isinstance(cell, str) else cell
+    return np.nan if pd.isna(cell) or str(cell).casefold() in _MISSING_VALUES else cell
 
 
 def _as_numbers(column: pd.Series) -> pd.Series:

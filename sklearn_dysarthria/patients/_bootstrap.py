@@ -132,18 +132,14 @@ def patient_bootstrap(
         for _ in range(n_resamples)
     ]
     tail = (1 - confidence) / 2
-    low, high = _quantiles(np.asarray(draws, dtype=float), [tail, 1 - tail])
+    with warnings.catch_warnings():
+        # A metric that no draw defines has NaN for an interval.
+        warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
+        low, high = np.nanquantile(np.asarray(draws, dtype=float), [tail, 1 - tail], axis=0)
     value = score(np.arange(len(label_of)))
     if np.ndim(value) == 0:
         return BootstrapResult(float(value), float(low), float(high))
     return BootstrapResult(value, low, high)
-
-
-def _quantiles(draws: np.ndarray, shares: list[float]) -> np.ndarray:
-    """Quantiles over the draws in which a metric is defined; NaN if there are none."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
-        return np.nanquantile(draws, shares, axis=0)
 
 
 def _rows_by_patient(patients: np.ndarray, rounds: np.ndarray) -> list[list[np.ndarray]]:

@@ -15,41 +15,35 @@ def score_method(model: Any) -> str | None:
     return None
 
 
-def scores_by_class(model: Any, method: str, X: Any, n_classes: int) -> np.ndarray:
-    """Return a model's scores as one column per class.
+def scores_for_classes(model: Any, method: str, X: Any, classes: np.ndarray) -> np.ndarray:
+    """Return the scores that a fitted classifier's `method` gives `X`, one column per class.
 
-    Parameters
-    ----------
-    model : estimator
-        A fitted classifier.
-    method : {"predict_proba", "decision_function"}
-        Its method.
-    X : array-like of shape (n_samples, ...)
-        What `model` takes.
-    n_classes : int
-        Number of classes.
-
-    Returns
-    -------
-    ndarray of shape (n_samples, n_classes)
-        See `class_columns`.
-
-    Raises
-    ------
-    ValueError
-        The decision values are those of pairs of classes.
+    `classes` are the model's own or more; the scores have shape (n_samples, n_classes), see
+    `class_columns`.  Raises ValueError if the decision values are those of pairs of classes, or if
+    there are none for some of `classes`.
     """
-    if method == "decision_function" and n_classes > 2 and _scores_pairs(model):
+    known = getattr(model, "classes_", classes)
+    if method == "decision_function" and len(known) > 2 and _scores_pairs(model):
         # For three classes there are three pairs: the shape alone does not show it.
         raise ValueError(
             "decision values are those of pairs of classes; set decision_function_shape='ovr'."
         )
     answers = np.asarray(getattr(model, method)(X))
-    scores = class_columns(answers, n_classes)
+    scores = class_columns(answers, len(known))
     if method == "predict_proba" and answers.dtype == np.float32:
         # Single-precision probabilities add up to 1 only nearly, which metrics complain about.
         scores = scores / scores.sum(axis=1, keepdims=True)
-    return scores
+    if len(known) == len(classes):
+        return scores
+    if method != "predict_proba":
+        missing = sorted(set(classes.tolist()) - set(known.tolist()))
+        raise ValueError(
+            f"a model of some of the recordings was not given classes {missing}, and has no "
+            "decision values for them: use a model with predict_proba, or fewer folds."
+        )
+    out = np.zeros((len(scores), len(classes)))
+    out[:, np.searchsorted(classes, known)] = scores
+    return out
 
 
 def _scores_pairs(model: Any) -> bool:
@@ -63,19 +57,9 @@ def _scores_pairs(model: Any) -> bool:
 
 
 def class_columns(scores: Any, n_classes: int) -> np.ndarray:
-    """Return decision values as one column per class.
+    """Return the output of a decision function as one column per class.
 
-    Parameters
-    ----------
-    scores : array-like of shape (n_samples,) or (n_samples, n_classes)
-        Output of a decision function.
-    n_classes : int
-        Number of classes.
-
-    Returns
-    -------
-    ndarray of shape (n_samples, n_classes)
-        A single column of a two-class problem becomes ``(-s, s)``.
+    A single column of a two-class problem becomes ``(-s, s)``.
     """
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim == 1:
@@ -86,20 +70,3 @@ def class_columns(scores: Any, n_classes: int) -> np.ndarray:
             "decision_function_shape='ovr'."
         )
     return scores
-
-
-def scores_for_classes(model: Any, method: str, X: Any, classes: np.ndarray) -> np.ndarray:
-    """Return scores with a column for each of `classes`, the model's own or more."""
-    known = getattr(model, "classes_", classes)
-    scores = scores_by_class(model, method, X, len(known))
-    if len(known) == len(classes):
-        return scores
-    if method != "predict_proba":
-        missing = sorted(set(classes.tolist()) - set(known.tolist()))
-        raise ValueError(
-            f"a model of some of the recordings was not given classes {missing}, and has no "
-            "decision values for them: use a model with predict_proba, or fewer folds."
-        )
-    out = np.zeros((len(scores), len(classes)))
-    out[:, np.searchsorted(classes, known)] = scores
-    return out

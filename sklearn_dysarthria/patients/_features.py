@@ -16,7 +16,7 @@ from sklearn_dysarthria._utils.failed_rows import failed_rows
 from sklearn_dysarthria._utils.routing import groups_for_fit
 from sklearn_dysarthria._utils.tasks import tasks_in_order
 from sklearn_dysarthria.exceptions import RecordingWarning
-from sklearn_dysarthria.patients._class_scores import score_method, scores_by_class
+from sklearn_dysarthria.patients._class_scores import score_method, scores_for_classes
 from sklearn_dysarthria.patients._leaks import TrainingPatients, split_searches_by_patient
 from sklearn_dysarthria.patients._patient_classifier import PatientClassifier
 from sklearn_dysarthria.patients._unusable import (
@@ -161,7 +161,7 @@ class PatientFeaturesClassifier(MetaEstimatorMixin, PatientClassifier):
         if len(values):  # scikit-learn's classifiers take no empty array
             predicted = self.classifier_.predict(values)
         if len(values) and method is not None:
-            scores = scores_by_class(self.classifier_, method, values, len(self.classes_))
+            scores = scores_for_classes(self.classifier_, method, values, self.classes_)
         decided = pd.DataFrame({"prediction": predicted}, index=features.index)
         if method is not None:
             decided[self._score_columns()] = scores

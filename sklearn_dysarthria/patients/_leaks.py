@@ -28,12 +28,7 @@ AROUND_THE_PIPELINE = (
 class TrainingPatients:
     """The training patients and their recordings, kept as hashes so that no name is stored.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        The training set.
-    patients : array-like of shape (n_recordings,)
-        Patient of every row.
+    `patients` names the patient of every row of the training set, `table`.
     """
 
     def __init__(self, table: pd.DataFrame, patients: Any) -> None:
@@ -44,13 +39,6 @@ class TrainingPatients:
         """Warn if *other* recordings of training patients are about to be classified.
 
         A score on the training recordings themselves is not mistaken for a test.
-
-        Parameters
-        ----------
-        table : pandas.DataFrame
-            Recordings to be classified.
-        patients : array-like of shape (n_recordings,)
-            Patient of every row.
         """
         recordings = zip(patients, _recordings(table, patients), strict=True)
         known = {
@@ -93,19 +81,14 @@ def _plain(value: Any) -> Any:
 
 
 def split_searches_by_patient(estimator: Any, stacklevel: int = 3) -> None:
-    """Make the searches inside a recording-level model split by patient.
+    """Make the searches inside a recording-level model, about to be fitted, split by patient.
 
     A search whose ``cv`` is a number (or left out) would split rows, and put recordings of one
     patient on both sides.  It gets as many folds of patients instead, where patients can be handed
     to it.  Any other part that splits rows while it is fitted draws a warning.
 
-    Parameters
-    ----------
-    estimator : estimator
-        About to be fitted on recordings; changed in place.
-    stacklevel : int, default=3
-        As that of `warnings.warn`, counted from the caller: 3 is the caller of a decorated ``fit``
-        that calls this.
+    `estimator` is changed in place.  `stacklevel` is as that of `warnings.warn`, counted from the
+    caller: 3 is the caller of a decorated ``fit`` that calls this.
     """
     for path, part in list(parts_given_groups(estimator)):
         if isinstance(part, BaseSearchCV) and (part.cv is None or isinstance(part.cv, Integral)):

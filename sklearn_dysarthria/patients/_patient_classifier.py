@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,8 @@ from sklearn_dysarthria.patients._splits import check_no_missing_labels
 from sklearn_dysarthria.recordings import as_table, one_label_per_patient, patient_ids
 
 
-def _scores_probabilities(model: PatientClassifier) -> bool:
-    return model._score_method() == "predict_proba"
-
-
-def _scores_decisions(model: PatientClassifier) -> bool:
-    return model._score_method() == "decision_function"
+def _scores_are(method: str) -> Callable[[PatientClassifier], bool]:
+    return lambda model: model._score_method() == method
 
 
 class PatientClassifier(ClassifierMixin, BaseEstimator):
@@ -69,7 +66,7 @@ class PatientClassifier(ClassifierMixin, BaseEstimator):
         """
         return self._by_row(X, ["prediction"])[:, 0].astype(self.classes_.dtype)
 
-    @available_if(_scores_probabilities)
+    @available_if(_scores_are("predict_proba"))
     def predict_proba(self, X):
         """Predict class probabilities of each recording's patient.
 
@@ -85,7 +82,7 @@ class PatientClassifier(ClassifierMixin, BaseEstimator):
         """
         return self._by_row(X, self._score_columns()).astype(np.float64)
 
-    @available_if(_scores_decisions)
+    @available_if(_scores_are("decision_function"))
     def decision_function(self, X):
         """Compute decision values of each recording's patient.
 

@@ -257,12 +257,8 @@ class DecidedPatients(ClassifierMixin, BaseEstimator):
 class PatientScorer:
     """Score a model with one row per patient; made by :func:`patient_scorer`.
 
-    Parameters
-    ----------
-    scorer : callable
-        ``scorer(model, X, y)``, such as a scikit-learn scorer.
-    name : str
-        For the representation.
+    `scorer` is ``scorer(model, X, y)``, such as a scikit-learn scorer; `name` is for the
+    representation.
     """
 
     def __init__(self, scorer: Any, name: str) -> None:
@@ -270,21 +266,9 @@ class PatientScorer:
         self.name = name
 
     def __call__(self, estimator: Any, X: Any, y: Any) -> float:
-        """Return the score over the patients of ``X``.
+        """Return the score, greater is better, over the patients of a table of recordings.
 
-        Parameters
-        ----------
-        estimator : estimator
-            A fitted model that predicts the same for all recordings of a patient.
-        X : table of recordings with column ``patient``
-            See :mod:`sklearn_dysarthria.recordings`.
-        y : array-like of shape (n_recordings,)
-            Labels.
-
-        Returns
-        -------
-        float
-            The score; greater is better.
+        The fitted model predicts the same for all recordings of a patient.
         """
         table = as_table(X)
         patients = patient_ids(table, "to score patients")

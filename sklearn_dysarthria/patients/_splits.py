@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from numbers import Integral
 from typing import Any
 
@@ -46,7 +47,17 @@ def check_no_missing_labels(y: np.ndarray) -> None:
         raise ValueError(f"y has no label at positions {missing[:5].tolist()} (counted from 0).")
 
 
-class StratifiedPatientKFold(BaseCrossValidator):
+class _PatientSplitter(BaseCrossValidator):
+    # Column `patient` of X is enough; `groups` is used only if it is there.
+    __metadata_request__split = {"groups": True}
+
+    def __repr__(self) -> str:
+        given = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        parameters = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        return f"{type(self).__name__}({parameters})"
+
+
+class StratifiedPatientKFold(_PatientSplitter):
     """K-fold cross-validation over patients, stratified by their class.
 
     The folds are those of :class:`sklearn.model_selection.StratifiedKFold` over the list of
@@ -73,9 +84,6 @@ class StratifiedPatientKFold(BaseCrossValidator):
     >>> for train, test in StratifiedPatientKFold(5, random_state=0).split(X, y):
     ...     assert not set(X["patient"].iloc[train]) & set(X["patient"].iloc[test])
     """
-
-    # Column `patient` of X is enough; `groups` is used only if it is there.
-    __metadata_request__split = {"groups": True}
 
     def __init__(self, n_splits=5, *, shuffle=True, random_state=None):
         if not isinstance(n_splits, Integral) or n_splits < 2:
@@ -142,14 +150,8 @@ class StratifiedPatientKFold(BaseCrossValidator):
             in_test = np.isin(row_patient, test_patients)
             yield np.flatnonzero(~in_test), np.flatnonzero(in_test)
 
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(n_splits={self.n_splits}, shuffle={self.shuffle}, "
-            f"random_state={self.random_state!r})"
-        )
 
-
-class RepeatedStratifiedPatientKFold(BaseCrossValidator):
+class RepeatedStratifiedPatientKFold(_PatientSplitter):
     """Repeat :class:`StratifiedPatientKFold` with another shuffling each time.
 
     Parameters
@@ -167,8 +169,6 @@ class RepeatedStratifiedPatientKFold(BaseCrossValidator):
     >>> RepeatedStratifiedPatientKFold(n_splits=5, n_repeats=3).get_n_splits()
     15
     """
-
-    __metadata_request__split = {"groups": True}
 
     def __init__(self, n_splits=5, *, n_repeats=10, random_state=None):
         StratifiedPatientKFold(n_splits)  # checks n_splits
@@ -210,9 +210,3 @@ class RepeatedStratifiedPatientKFold(BaseCrossValidator):
         for _ in range(self.n_repeats):
             seed = int(rng.randint(2**31 - 1))
             yield from StratifiedPatientKFold(self.n_splits, random_state=seed).split(X, y, groups)
-
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(n_splits={self.n_splits}, n_repeats={self.n_repeats}, "
-            f"random_state={self.random_state!r})"
-        )

@@ -45,18 +45,9 @@ def check_on_unusable(on_unusable: Any) -> None:
 def with_lost_patients(decided: pd.DataFrame, patients: pd.Index) -> pd.DataFrame:
     """Add a row without a decision for every patient that has no usable recording.
 
-    Parameters
-    ----------
-    decided : pandas.DataFrame
-        One row per patient with a decision, indexed by patient.
-    patients : pandas.Index
-        All patients, in the order of the result.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row per patient.  Without a decision, counts (``n_recordings``, ``n_tasks`` and
-        ``votes_<class>``) are 0, and all else is missing; one warning lists these patients.
+    `decided` has a row per patient with a decision, indexed by patient; `patients` are all, in the
+    order of the result.  Without a decision, counts (``n_recordings``, ``n_tasks`` and
+    ``votes_<class>``) are 0, and all else is missing; one warning lists these patients.
     """
     lost = patients[~patients.isin(decided.index)]
     if not len(lost):
@@ -75,20 +66,10 @@ def with_lost_patients(decided: pd.DataFrame, patients: pd.Index) -> pd.DataFram
 def warn_unusable(
     table: pd.DataFrame, patients: np.ndarray, failed: np.ndarray, consequence: str, stacklevel: int
 ) -> None:
-    """Warn once, listing the recordings that failed.
+    """Warn once, listing the recordings that `failed` (a mask of rows) and their patients.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Recordings.
-    patients : ndarray of shape (n_recordings,)
-        Patient of every row.
-    failed : ndarray of shape (n_recordings,), dtype bool
-        Which could not be used.
-    consequence : str
-        Completes "... recordings could not be used and".
-    stacklevel : int
-        As that of `warnings.warn`, counted from the caller.
+    `consequence` completes "... recordings could not be used and"; `stacklevel` is as that of
+    `warnings.warn`, counted from the caller.
     """
     lost = [
         f"{label!r} (patient {patient!r})"

@@ -57,14 +57,6 @@ def _generator(seed: int, content: bytes, copy: int, purpose: int) -> np.random.
     return np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=(copy, purpose)))
 
 
-def _measured(row: Any, n_samples: int, rate: float) -> np.ndarray:
-    """Return which samples lie in the row's segments."""
-    inside = np.zeros(n_samples, dtype=bool)
-    for start, end in segments_of(row, n_samples / rate, rate):
-        inside[round(start * rate) : round(end * rate)] = True
-    return inside
-
-
 def _noisy(
     row: Any,
     *,
@@ -84,7 +76,9 @@ def _noisy(
     ratio = low if low == high else generator(_HOW_LOUD).uniform(low, high)
     if generator(_WHETHER).random() >= probability or ratio == math.inf:
         return None
-    measured = _measured(row, len(samples), rate)
+    measured = np.zeros(len(samples), dtype=bool)
+    for start, end in segments_of(row, len(samples) / rate, rate):
+        measured[round(start * rate) : round(end * rate)] = True
     clean = samples.astype(np.float64)
     noise = draw_noise(source, len(clean), rate, measured, generator(_WHICH))
     return (clean + noise * clean[measured].std() * 10 ** (-ratio / 20)).astype(np.float32), rate
@@ -92,13 +86,8 @@ def _noisy(
 
 def _numbers_of_copies(audio: pd.Series) -> list[int]:
     """Return how many earlier rows have the same recording, as after an over-sampler."""
-    seen: dict[Any, int] = {}
-    numbers = []
-    for cell in audio:
-        key = os.fspath(cell) if isinstance(cell, (str, os.PathLike)) else id(cell)
-        numbers.append(seen.get(key, 0))
-        seen[key] = numbers[-1] + 1
-    return numbers
+    keys = audio.map(lambda x: os.fspath(x) if isinstance(x, (str, os.PathLike)) else id(x))
+    return keys.groupby(keys.to_numpy(dtype=object), sort=False).cumcount().tolist()
 
 
 class AddNoise(NoOutputContainer, RecordingTransformer, auto_wrap_output_keys=None):  # type: ignore[call-arg]
@@ -419,19 +408,7 @@ def pink(n_samples: int, sample_rate: float, rng: np.random.Generator) -> np.nda
 def babble(n_samples: int, sample_rate: float, rng: np.random.Generator) -> np.ndarray:
     """Let eight healthy synthetic speakers talk at once, each from a random point of a loop.
 
-    Parameters
-    ----------
-    n_samples : int
-        Length of the result.
-    sample_rate : float
-        Rate of the result in Hz.
-    rng : Generator
-        Decides where each speaker begins.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,)
-        The sum of the speakers, all of the same power.
+    All speakers have the same power.
     """
     with _SYNTHESIS:  # other threads wait for these voices instead of making their own
         talkers = _talkers(float(sample_rate))
@@ -476,13 +453,7 @@ def _loops() -> tuple[np.ndarray, ...]:
 
 @dataclass(frozen=True)
 class RecordedNoise:
-    """Random excerpts of recorded noise.
-
-    Parameters
-    ----------
-    recordings : tuple of (str, row)
-        Name for error messages, and a row as `load_waveform` takes it.
-    """
+    """Random excerpts of recordings: names for error messages, and rows for `load_waveform`."""
 
     recordings: tuple[tuple[str, Any], ...]
 
@@ -519,30 +490,10 @@ def draw_noise(
     measured: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Draw noise of mean 0 and power 1 over the measured samples.
+    """Draw noise of mean 0 and power 1 over the `measured` samples (a mask, at least two).
 
-    Parameters
-    ----------
-    source : callable
-        From `noise_source`.
-    n_samples : int
-        Length of the recording.
-    sample_rate : float
-        Its rate in Hz.
-    measured : ndarray of shape (n_samples,), dtype bool
-        Samples over which power is measured; at least two.
-    rng : Generator
-        Decides everything random.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,)
-        Noise.
-
-    Raises
-    ------
-    ValueError
-        Recorded noise is silent wherever it was tried, or cannot be read.
+    `source` is from `noise_source`, `sample_rate` in Hz.  Raises ValueError if recorded noise is
+    silent wherever it was tried, or cannot be read.
     """
     for _ in range(_MOST_DRAWS):
         noise = source(n_samples, sample_rate, rng)
@@ -556,24 +507,10 @@ def draw_noise(
 
 
 def noise_source(noise: Any, noise_sample_rate: float | None) -> NoiseSource:
-    """Return the source of the noise that a user asked for.
+    """Return the source of the noise that a user of AddNoise asked for.
 
-    Parameters
-    ----------
-    noise : {"white", "pink", "babble"}, path, array, or sequence of paths and arrays
-        As in :class:`~sklearn_dysarthria.AddNoise`.
-    noise_sample_rate : float or None
-        Rate of arrays in Hz.
-
-    Returns
-    -------
-    callable
-        Takes a number of samples, their rate in Hz and a Generator.
-
-    Raises
-    ------
-    ValueError
-        `noise` is none of these, names nothing that exists, or has no rate.
+    Raises ValueError if `noise` is none of what is allowed there, names nothing that exists, or is
+    an array whose rate (Hz) is not known.
     """
     if isinstance(noise, str) and noise in SYNTHETIC:
         return SYNTHETIC[noise]

@@ -225,13 +225,15 @@ def make_dysarthric_speech(
     >>> y.shape
     (8,)
     """
+    if not float(sample_rate).is_integer():
+        raise ValueError(f"sample_rate must be a whole number of Hz; got {sample_rate!r}.")
     labels = _check_classes(classes)
     sizes = _class_sizes(int(n_patients), len(labels), weights)
     corpus = _Corpus(
         tasks=_check_tasks(tasks),
         difficulty=DIFFICULTIES[difficulty] if isinstance(difficulty, str) else float(difficulty),
         duration=_check_duration(duration),
-        sample_rate=_check_sample_rate(sample_rate),
+        sample_rate=int(sample_rate),
         folder=None if folder is None else Path(folder),
         entropy=_seed_entropy(random_state),
     )
@@ -251,22 +253,12 @@ def make_dysarthric_speech(
 
 @dataclass(frozen=True)
 class Device:
-    """A recording device.
+    """A recording device."""
 
-    Parameters
-    ----------
-    low, high : float
-        Band it passes, Hz.
-    tilt : float
-        Change of gain from low to high frequencies, dB.
-    noise : float
-        Noise below the voice, dB, on average.
-    """
-
-    low: float
-    high: float
-    tilt: float
-    noise: float
+    low: float  # lower end of the band it passes, Hz
+    high: float  # upper end, Hz
+    tilt: float  # change of gain from low to high frequencies, dB
+    noise: float  # below the voice, dB, on average
 
 
 DEVICES = {
@@ -289,27 +281,10 @@ def record(
     sample_rate: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Record speech on a device.
+    """Record speech on a device, with `silence` samples before and after it.
 
-    Parameters
-    ----------
-    speech : ndarray of shape (n_samples,)
-        What reaches the microphone.
-    device : Device
-        Its band, and the noise that it adds.
-    silence : (int, int)
-        Samples before and after the speech.
-    peak : float
-        Largest absolute value of the result.
-    sample_rate : float
-        Samples per second.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    ndarray of shape (silence[0] + n_samples + silence[1],), dtype float32
-        The recording.
+    `peak` is the largest absolute value of the result, a float32 array of shape ``(silence[0] +
+    n_samples + silence[1],)``; `sample_rate` is in Hz.
     """
     power = np.mean(speech**2)
     signal = np.pad(speech, silence)
@@ -317,17 +292,14 @@ def record(
     noise = lfilter([1.0], [1.0, -0.9], rng.standard_normal(len(signal)))
     below = device.noise + _NOISE_SPREAD * np.clip(rng.standard_normal(), -2, 2)
     noise *= np.sqrt(power * 10 ** (-below / 10) / np.mean(noise**2))
-    heard = _shelf(signal + noise, device.tilt, sample_rate)
+    heard = signal + noise
+    # A shelf raises everything above about 1 kHz by the tilt.
+    lows = sosfilt(butter(1, 1000.0, fs=sample_rate, output="sos"), heard)
+    heard = lows + (heard - lows) * 10 ** (device.tilt / 20)
     heard = sosfilt(butter(2, device.low, "highpass", fs=sample_rate, output="sos"), heard)
     if device.high < 0.48 * sample_rate:
         heard = sosfilt(butter(4, device.high, fs=sample_rate, output="sos"), heard)
     return (heard * (peak / np.abs(heard).max())).astype(np.float32)
-
-
-def _shelf(samples: np.ndarray, tilt: float, sample_rate: float) -> np.ndarray:
-    """Raise everything above about 1 kHz by ``tilt`` decibels."""
-    lows = sosfilt(butter(1, 1000.0, fs=sample_rate, output="sos"), samples)
-    return lows + (samples - lows) * 10 ** (tilt / 20)
 
 
 @dataclass(frozen=True)
@@ -474,12 +446,6 @@ def _check_duration(duration: Any) -> tuple[float, float]:
             f"got {duration!r}."
         )
     return low, high
-
-
-def _check_sample_rate(sample_rate: float) -> int:
-    if not float(sample_rate).is_integer():
-        raise ValueError(f"sample_rate must be a whole number of Hz; got {sample_rate!r}.")
-    return int(sample_rate)
 
 
 def _class_sizes(n_patients: int, n_classes: int, weights: Any) -> np.ndarray:

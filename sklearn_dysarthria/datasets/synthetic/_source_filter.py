@@ -33,77 +33,36 @@ _NASAL_WIDENING = np.array([120.0, 80.0, 120.0])  # Hz added to F1 to F3 at full
 
 @dataclass(frozen=True)
 class Phonation:
-    """How the vocal folds vibrate.
+    """How the vocal folds vibrate."""
 
-    Parameters
-    ----------
-    f0 : float
-        Mean fundamental frequency, Hz.
-    jitter, shimmer : float
-        Mean difference of neighbouring periods and of their amplitudes, % of the mean.
-    hnr : float
-        Power of the harmonics over that of the aspiration noise in the radiated voice, dB.
-    open_quotient : float
-        Open part of the glottal period, 0 to 1.
-    tilt : float
-        Extra attenuation of the source at 3 kHz, dB.
-    tremor_rate : float
-        Centre of the band in which pitch and loudness tremble, Hz.
-    pitch_tremor, pitch_drift : float
-        Standard deviation of the tremor and of the slow wandering of pitch, semitones.
-    loudness_tremor, loudness_drift : float
-        The same of loudness, dB.
-    """
-
-    f0: float
-    jitter: float
-    shimmer: float
-    hnr: float
-    open_quotient: float
-    tilt: float
-    tremor_rate: float
-    pitch_tremor: float
-    pitch_drift: float
-    loudness_tremor: float
+    f0: float  # mean fundamental frequency, Hz
+    jitter: float  # mean difference of neighbouring periods, % of the mean
+    shimmer: float  # the same of their amplitudes, %
+    hnr: float  # power of the harmonics over that of the aspiration noise in the radiated voice, dB
+    open_quotient: float  # open part of the glottal period, 0 to 1
+    tilt: float  # extra attenuation of the source at 3 kHz, dB
+    tremor_rate: float  # centre of the band in which pitch and loudness tremble, Hz
+    pitch_tremor: float  # standard deviation, semitones
+    pitch_drift: float  # standard deviation of the slow wandering of pitch, semitones
+    loudness_tremor: float  # the same two of loudness, dB
     loudness_drift: float
 
 
 @dataclass(frozen=True)
 class GlottalSource:
-    """Samples of the two sources of a voice.
+    """Samples of the two sources of a voice, of shape (n_samples,) each."""
 
-    Parameters
-    ----------
-    pulses : ndarray of shape (n_samples,)
-        Derivative of the glottal flow, loudness contour included.
-    noise : ndarray of shape (n_samples,)
-        Turbulence at the glottis, louder while it is open; its level is arbitrary.
-    """
-
-    pulses: np.ndarray
-    noise: np.ndarray
+    pulses: np.ndarray  # derivative of the glottal flow, loudness contour included
+    noise: np.ndarray  # turbulence at the glottis, louder while it is open; its level is arbitrary
 
 
 def wandering(
     n_samples: int, sample_rate: float, band: tuple[float, float], rng: np.random.Generator
 ) -> np.ndarray:
-    """Draw a random contour of unit standard deviation.
+    """Draw a random contour of unit standard deviation, of shape (n_samples,).
 
-    Parameters
-    ----------
-    n_samples : int
-        Length of the contour.
-    sample_rate : float
-        Samples per second.
-    band : (float, float)
-        Slowest and fastest movement, Hz; 0 as the slowest means everything below the fastest.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,)
-        The contour.  Its standard deviation is that of the process, not of this excerpt.
+    `band` is the slowest and the fastest movement, Hz; 0 as the slowest means everything below the
+    fastest.  The standard deviation is that of the process, not of this excerpt.
     """
     low, high = band
     settling = int(2 * _CONTROL_RATE / max(low, 0.25))
@@ -121,19 +80,9 @@ def wandering(
 
 
 def tilt_filter(attenuation: float, sample_rate: float) -> tuple[list[float], list[float]]:
-    """Design the one-pole low-pass filter with a given attenuation at 3 kHz.
+    """Design the one-pole low-pass filter with this attenuation (positive dB) at 3 kHz.
 
-    Parameters
-    ----------
-    attenuation : float
-        dB, positive.
-    sample_rate : float
-        Samples per second.
-
-    Returns
-    -------
-    b, a : list of float
-        Coefficients; the gain is one at zero frequency.
+    Return the coefficients ``b, a``; the gain is one at zero frequency.
     """
     power = 10 ** (-attenuation / 10)
     cosine = np.cos(2 * np.pi * _TILT_AT / sample_rate)
@@ -190,24 +139,7 @@ def glottal_source(
     sample_rate: float,
     rng: np.random.Generator,
 ) -> GlottalSource:
-    """Return the samples of a voice source.
-
-    Parameters
-    ----------
-    phonation : Phonation
-        How the vocal folds vibrate.
-    n_samples : int
-        Length.
-    sample_rate : float
-        Samples per second.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    GlottalSource
-        Pulses and turbulence.
-    """
+    """Return `n_samples` of a voice source, pulses and turbulence."""
     tremor_band = (0.75 * phonation.tremor_rate, 1.25 * phonation.tremor_rate)
     drift_band = (0.0, 1.0)
 
@@ -241,21 +173,11 @@ def glottal_source(
 
 @dataclass(frozen=True)
 class Tract:
-    """A vocal tract: its fixed part, and its moving formants.
+    """A vocal tract: its fixed part, and its moving formants."""
 
-    Parameters
-    ----------
-    fixed : ndarray of shape (n_sections, 6)
-        Second-order sections as :func:`scipy.signal.sosfilt` takes them.
-    moving : ndarray of shape (n_frames, n_moving, 3)
-        Denominators of resonators with unit gain at zero frequency, frame by frame.
-    hop : int
-        Samples per frame.
-    """
-
-    fixed: np.ndarray
-    moving: np.ndarray
-    hop: int
+    fixed: np.ndarray  # (n_sections, 6), second-order sections as scipy.signal.sosfilt takes them
+    moving: np.ndarray  # (n_frames, n_moving, 3), denominators of resonators with unit gain at 0 Hz
+    hop: int  # samples per frame
 
 
 def _quadratic(frequency: np.ndarray, bandwidth: np.ndarray, sample_rate: float) -> np.ndarray:
@@ -272,24 +194,11 @@ def _sections(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 
 
 def shape_tract(formants: np.ndarray, nasality: float, sample_rate: float, hop: int) -> Tract:
-    """Design the vocal tract, frame by frame.
+    """Design the vocal tract, frame by frame (of `hop` samples).
 
-    Parameters
-    ----------
-    formants : ndarray of shape (n_frames, n_formants)
-        Formant frequencies, Hz; at most eight.  F1 to F3 may move, the others stay where their
-        first frame has them, and one too close to half the sampling rate is left out.
-    nasality : float
-        Opening of the velum, 0 to 1.
-    sample_rate : float
-        Samples per second.
-    hop : int
-        Samples per frame.
-
-    Returns
-    -------
-    Tract
-        The filter.
+    `formants`, of shape (n_frames, n_formants), are in Hz, at most eight.  F1 to F3 may move, the
+    others stay where their first frame has them, and one too close to half the sampling rate is
+    left out.  `nasality` is the opening of the velum, 0 to 1.
     """
     bandwidths = _BANDWIDTHS[: formants.shape[1]].copy()
     bandwidths[:_N_MOVING] += nasality * _NASAL_WIDENING
@@ -333,19 +242,9 @@ def _through_moving_resonator(
 
 
 def through_tract(sources: np.ndarray, tract: Tract) -> np.ndarray:
-    """Filter sources by a vocal tract.
+    """Filter `sources`, of shape (n_sources, n_samples), separately by a vocal tract.
 
-    Parameters
-    ----------
-    sources : ndarray of shape (n_sources, n_samples)
-        Sources that excite the tract; each is filtered separately.
-    tract : Tract
-        From :func:`shape_tract`, with frames for all samples.
-
-    Returns
-    -------
-    ndarray of shape (n_sources, n_samples)
-        The sound that the lips radiate.
+    `tract` has frames for all samples.  Return the sound that the lips radiate, of the same shape.
     """
     radiated = sosfilt(tract.fixed, sources, axis=-1)
     for formant in reversed(range(tract.moving.shape[1])):

@@ -51,36 +51,17 @@ _AGE = (62.0, 10.0)  # years
 
 @dataclass(frozen=True)
 class Trait:
-    """One parameter of speech as it depends on severity.
+    """One parameter of speech as it depends on severity."""
 
-    Parameters
-    ----------
-    unit : str
-        Unit of all values.
-    scale : {"linear", "log", "logit"}
-        Scale on which severity acts and speakers are normally distributed.
-    healthy, severe : float
-        Typical value at severity 0 and 1.
-    spread : float
-        Standard deviation between speakers of one severity, on that scale.
-    lowest, highest : float
-        Limits between which the synthesiser can realise it.
-    subsystem : str
-        Subsystem of speech it belongs to, of :data:`SUBSYSTEMS`.
-    sources : str
-        Where direction and size come from: keys of :data:`SOURCES`; "assumed" marks a size that
-        is given by no source.
-    """
-
-    unit: str
-    scale: str
-    healthy: float
-    severe: float
-    spread: float
-    lowest: float
+    unit: str  # of all values
+    scale: str  # linear, log or logit: where severity acts and speakers are normally distributed
+    healthy: float  # typical value at severity 0
+    severe: float  # at severity 1
+    spread: float  # standard deviation between speakers of one severity, on that scale
+    lowest: float  # limits between which the synthesiser can realise it
     highest: float
-    subsystem: str
-    sources: str
+    subsystem: str  # of speech, of SUBSYSTEMS
+    sources: str  # of direction and size, keys of SOURCES; "assumed" marks a size that none gives
 
     def to_scale(self, value: float) -> float:
         """Return the point of the scale at which a value lies."""
@@ -150,23 +131,14 @@ TRAITS: Mapping[str, Trait] = {
 
 @dataclass(frozen=True)
 class Stop:
-    """A voiceless stop before /a/.
+    """A voiceless stop before /a/."""
 
-    Parameters
-    ----------
-    locus : (float, float, float)
-        F1 to F3 of a man at release, Hz.
-    voice_onset_time : float
-        Unaspirated, s (Lisker and Abramson, 1964).
-    burst_band : (float, float)
-        Diffuse-falling, diffuse-rising or compact (Stevens and Blumstein, 1978), Hz.
-    """
-
-    locus: tuple[float, float, float]
-    voice_onset_time: float
-    burst_band: tuple[float, float]
+    locus: tuple[float, float, float]  # F1 to F3 of a man at release, Hz
+    voice_onset_time: float  # unaspirated, s (Lisker and Abramson, 1964)
+    burst_band: tuple[float, float]  # Hz (Stevens and Blumstein, 1978)
 
 
+# Bursts are diffuse-falling, diffuse-rising and compact.
 STOPS = {
     "P": Stop((300.0, 950.0, 2200.0), 0.012, (300.0, 1500.0)),
     "T": Stop((300.0, 1750.0, 2700.0), 0.017, (3200.0, 6500.0)),
@@ -176,30 +148,14 @@ STOPS = {
 
 @dataclass(frozen=True)
 class Speaker:
-    """A person, and how this person speaks.
+    """A person, and how this person speaks."""
 
-    Parameters
-    ----------
-    severity : float
-        Latent severity.
-    sex : {"F", "M"}
-        Sex.
-    age : int
-        Years.
-    f0 : float
-        Habitual fundamental frequency, Hz.
-    tract : float
-        Factor on the formants of the sex; above 1 for a short vocal tract.
-    traits : dict of str to float
-        Values of :data:`TRAITS`, on the scale of each.
-    """
-
-    severity: float
-    sex: str
-    age: int
-    f0: float
-    tract: float
-    traits: dict[str, float]
+    severity: float  # latent
+    sex: str  # "F" or "M"
+    age: int  # years
+    f0: float  # habitual fundamental frequency, Hz
+    tract: float  # factor on the formants of the sex; above 1 for a short vocal tract
+    traits: dict[str, float]  # values of TRAITS, on the scale of each
 
 
 def _deviate(rng: np.random.Generator) -> float:
@@ -208,40 +164,20 @@ def _deviate(rng: np.random.Generator) -> float:
 
 
 def latent_severity(position: float, difficulty: float, deviate: float) -> float:
-    """Return a speaker's severity.
+    """Return the severity of a speaker of a class at `position` 0 (healthy) to 1 (most severe).
 
-    Parameters
-    ----------
-    position : float
-        Of the speaker's class, from 0 (healthy) to 1 (most severe).
-    difficulty : float
-        Share of the standard deviation of severity that the class does not explain, 0 to 1.
-    deviate : float
-        The speaker's standard normal deviate.
-
-    Returns
-    -------
-    float
-        Mean 0.5 and standard deviation 0.5 over two balanced classes, at any difficulty.
+    `difficulty` is the share, 0 to 1, of the standard deviation of severity that the class does not
+    explain; `deviate` is the speaker's standard normal deviate.  Over two balanced classes,
+    severity has mean 0.5 and standard deviation 0.5 at any difficulty.
     """
     explained = np.sqrt(1 - difficulty**2)
     return float(0.5 + 0.5 * (explained * (2 * position - 1) + difficulty * deviate))
 
 
 def draw_speaker(position: float, difficulty: float, rng: np.random.Generator) -> Speaker:
-    """Draw a speaker of a class.
+    """Draw a speaker of a class; what is drawn from `rng` does not depend on the class.
 
-    Parameters
-    ----------
-    position, difficulty : float
-        See :func:`latent_severity`.
-    rng : numpy.random.Generator
-        The speaker's own source of randomness; what is drawn does not depend on the class.
-
-    Returns
-    -------
-    Speaker
-        The speaker.
+    See `latent_severity` about `position` and `difficulty`.
     """
     sex = "M" if rng.random() < _MEN else "F"
     age = int(np.clip(round(_AGE[0] + _AGE[1] * _deviate(rng)), 30, 88))
@@ -259,20 +195,7 @@ def draw_speaker(position: float, difficulty: float, rng: np.random.Generator) -
 
 
 def traits_today(speaker: Speaker, rng: np.random.Generator) -> dict[str, float]:
-    """Return the speaker's traits as one recording catches them.
-
-    Parameters
-    ----------
-    speaker : Speaker
-        The speaker.
-    rng : numpy.random.Generator
-        The recording's source of randomness.
-
-    Returns
-    -------
-    dict of str to float
-        Values of :data:`TRAITS` in their units.
-    """
+    """Return the speaker's :data:`TRAITS`, in their units, as one recording catches them."""
     return {
         name: trait.from_scale(speaker.traits[name] + _RETEST_SPREAD * trait.spread * _deviate(rng))
         for name, trait in TRAITS.items()
@@ -282,42 +205,19 @@ def traits_today(speaker: Speaker, rng: np.random.Generator) -> dict[str, float]
 def phonation_of(
     speaker: Speaker, traits: Mapping[str, float], rng: np.random.Generator
 ) -> Phonation:
-    """Return the voice of a speaker in one recording.
+    """Return the voice of a speaker in one recording; `traits` are from `traits_today`.
 
-    Parameters
-    ----------
-    speaker : Speaker
-        The speaker.
-    traits : mapping of str to float
-        From :func:`traits_today`.
-    rng : numpy.random.Generator
-        The recording's source of randomness.
-
-    Returns
-    -------
-    Phonation
-        The voice; its pitch is within a semitone or two of the habitual one.
+    Its pitch is within a semitone or two of the habitual one.
     """
     own = {name: traits[name] for name in Phonation.__dataclass_fields__ if name in traits}
     return Phonation(f0=speaker.f0 * 2 ** (0.7 * _deviate(rng) / 12), **own)
 
 
 def vowel_formants(speaker: Speaker, vowel: str, centralisation: float) -> np.ndarray:
-    """Return the formants of a speaker's vowel.
+    """Return the eight formants (Hz) of a speaker's vowel, one of "A", "E", "I", "O" and "U".
 
-    Parameters
-    ----------
-    speaker : Speaker
-        Sex and vocal-tract length matter.
-    vowel : {"A", "E", "I", "O", "U"}
-        The vowel.
-    centralisation : float
-        How far, on a logarithmic scale, F1 to F3 have moved to those of a neutral tube, 0 to 1.
-
-    Returns
-    -------
-    ndarray of shape (8,)
-        Hz.
+    `centralisation` is how far, on a logarithmic scale, F1 to F3 have moved to those of a neutral
+    tube, 0 to 1.
     """
     return _with_upper_formants(speaker, _VOWELS[speaker.sex][vowel], centralisation)
 
@@ -331,22 +231,7 @@ def _with_upper_formants(
 
 
 def articulation_of(speaker: Speaker, consonant: str, traits: Mapping[str, float]) -> Articulation:
-    """Return how a speaker repeats a syllable in one recording.
-
-    Parameters
-    ----------
-    speaker : Speaker
-        The speaker.
-    consonant : {"P", "T", "K"}
-        Consonant of the syllable; its vowel is /a/.
-    traits : mapping of str to float
-        From :func:`traits_today`.
-
-    Returns
-    -------
-    Articulation
-        The consonant and the rhythm.
-    """
+    """Return how a speaker repeats "P", "T" or "K" and /a/; `traits` are from `traits_today`."""
     stop = STOPS[consonant]
     size = _NEUTRAL_SPACING[speaker.sex] / _NEUTRAL_SPACING["M"]
     own = {name: traits[name] for name in Articulation.__dataclass_fields__ if name in traits}

@@ -28,62 +28,28 @@ _DEEPEST_CLOSURE = -60.0  # dB, voice during a complete closure
 
 @dataclass(frozen=True)
 class Articulation:
-    """How the syllables of a train are spoken.
+    """How the syllables of a train are spoken."""
 
-    Parameters
-    ----------
-    rate : float
-        Syllables per second, pauses apart.
-    irregularity : float
-        Coefficient of variation of the interval between syllables.
-    pause_probability : float
-        Chance that a syllable is followed by a pause.
-    incomplete_probability : float
-        Chance that the closure of a syllable leaks voice and air.
-    transition : float
-        Time the formants take from consonant to vowel, s.
-    burst_level : float
-        Peak of the burst relative to the peak of the vowels, dB.
-    loudness_spread : float
-        Standard deviation of loudness from syllable to syllable, dB.
-    voice_onset_time : float
-        From burst to voice, s.
-    burst_band : (float, float)
-        Band that holds the burst, Hz.
-    locus : ndarray of shape (n_formants,)
-        Formants at the release of the consonant, Hz.
-    """
-
-    rate: float
-    irregularity: float
-    pause_probability: float
-    incomplete_probability: float
-    transition: float
-    burst_level: float
-    loudness_spread: float
-    voice_onset_time: float
-    burst_band: tuple[float, float]
-    locus: np.ndarray
+    rate: float  # syllables per second, pauses apart
+    irregularity: float  # coefficient of variation of the interval between syllables
+    pause_probability: float  # that a syllable is followed by a pause
+    incomplete_probability: float  # that the closure of a syllable leaks voice and air
+    transition: float  # time the formants take from consonant to vowel, s
+    burst_level: float  # peak of the burst relative to the peak of the vowels, dB
+    loudness_spread: float  # standard deviation of loudness from syllable to syllable, dB
+    voice_onset_time: float  # from burst to voice, s
+    burst_band: tuple[float, float]  # band that holds the burst, Hz
+    locus: np.ndarray  # (n_formants,), formants at the release of the consonant, Hz
 
 
 @dataclass(frozen=True)
 class Syllables:
-    """When and how every syllable of a train is spoken; one entry per syllable.
+    """When and how every syllable of a train is spoken; one entry per syllable."""
 
-    Parameters
-    ----------
-    release, end : ndarray
-        Times at which the closure opens and the vowel ends, s.
-    loudness : ndarray
-        Of the vowel, dB.
-    leak : ndarray
-        Level of the voice during the closure before the syllable, dB.
-    """
-
-    release: np.ndarray
-    end: np.ndarray
-    loudness: np.ndarray
-    leak: np.ndarray
+    release: np.ndarray  # time at which the closure opens, s
+    end: np.ndarray  # time at which the vowel ends, s
+    loudness: np.ndarray  # of the vowel, dB
+    leak: np.ndarray  # level of the voice during the closure before the syllable, dB
 
     def __len__(self) -> int:
         return len(self.release)
@@ -113,27 +79,10 @@ def sustained_vowel(
     sample_rate: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Synthesise a sustained vowel.
+    """Synthesise `n_samples` of a sustained vowel, at an arbitrary level.
 
-    Parameters
-    ----------
-    phonation : Phonation
-        The voice.
-    formants : ndarray of shape (n_formants,)
-        Of the vowel, Hz.
-    nasality : float
-        Opening of the velum, 0 to 1.
-    n_samples : int
-        Length.
-    sample_rate : float
-        Samples per second.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,)
-        The vowel, at an arbitrary level.
+    `formants`, of shape (n_formants,), and `sample_rate` are in Hz; `nasality` is the opening of
+    the velum, 0 to 1.
     """
     hop = round(_SLOW_FRAME * sample_rate)
     n_frames = -(-n_samples // hop)
@@ -153,21 +102,9 @@ def sustained_vowel(
 def plan_syllables(
     articulation: Articulation, duration: float, rng: np.random.Generator
 ) -> Syllables:
-    """Draw when and how every syllable of a train is spoken.
+    """Draw when and how every syllable of a train of `duration` seconds is spoken.
 
-    Parameters
-    ----------
-    articulation : Articulation
-        How they are spoken.
-    duration : float
-        Length of the train, s.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    Syllables
-        At least one; the last one ends within the train.
+    There is at least one, and the last one ends within the train.
     """
     most = int(duration * articulation.rate * 2) + 4
     deviates = np.clip(rng.standard_normal(most), -2.5, 2.5)
@@ -261,29 +198,10 @@ def syllable_train(
     sample_rate: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Synthesise a repeated syllable of a stop consonant and a vowel.
+    """Synthesise `n_samples` of a repeated stop consonant and vowel, at an arbitrary level.
 
-    Parameters
-    ----------
-    phonation : Phonation
-        The voice.
-    articulation : Articulation
-        The consonant and the rhythm.
-    vowel : ndarray of shape (n_formants,)
-        Formants of the vowel, Hz.
-    nasality : float
-        Opening of the velum, 0 to 1.
-    n_samples : int
-        Length.
-    sample_rate : float
-        Samples per second.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,)
-        The train, at an arbitrary level.
+    `vowel` holds the formants of the vowel, of shape (n_formants,), and is in Hz as `sample_rate`
+    is; `nasality` is the opening of the velum, 0 to 1.
     """
     syllables = plan_syllables(articulation, n_samples / sample_rate, rng)
     times = np.arange(n_samples) / sample_rate

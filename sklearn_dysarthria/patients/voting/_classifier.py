@@ -14,11 +14,17 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_dysarthria._utils.decisions import Decision, MostProbable, common_decision, winners
+from sklearn_dysarthria._utils.decisions import (
+    Decision,
+    MostProbable,
+    at_least,
+    common_decision,
+    winners,
+)
 from sklearn_dysarthria._utils.estimators import DictParameters, forget_fit
 from sklearn_dysarthria._utils.tasks import tasks_in_order
 from sklearn_dysarthria.patients._class_scores import score_method
-from sklearn_dysarthria.patients._leaks import TrainingPatients
+from sklearn_dysarthria.patients._leaks import AROUND_THE_PIPELINE, TrainingPatients
 from sklearn_dysarthria.patients._patient_classifier import PatientClassifier
 from sklearn_dysarthria.patients._unusable import (
     check_no_patient_lost,
@@ -27,11 +33,15 @@ from sklearn_dysarthria.patients._unusable import (
     with_lost_patients,
     with_unique_labels,
 )
-from sklearn_dysarthria.patients.voting._abstention import (
-    check_abstain_label,
-    check_abstention,
-    is_unsure,
-    withhold,
+from sklearn_dysarthria.patients.voting._across_tasks import (
+    check_known_tasks,
+    check_task_weights,
+    decide_stacked,
+    fit_stack,
+    learn_task_weights,
+    or_default,
+    weight_of,
+    weighted_means,
 )
 from sklearn_dysarthria.patients.voting._recording_models import (
     Models,
@@ -42,18 +52,6 @@ from sklearn_dysarthria.patients.voting._recording_models import (
     known_classes,
     out_of_fold_votes,
     recording_votes,
-)
-from sklearn_dysarthria.patients.voting._stacking import (
-    check_known_tasks,
-    decide_stacked,
-    fit_stack,
-    or_default,
-)
-from sklearn_dysarthria.patients.voting._task_weights import (
-    check_task_weights,
-    learn_task_weights,
-    weight_of,
-    weighted_means,
 )
 from sklearn_dysarthria.recordings import as_table, column, patient_ids
 
@@ -235,7 +233,7 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientClassif
         models = self._models()
         check_models(models, table, self.voting)
         if self.abstain_below is not None:
-            check_abstain_label(self.abstain_label, np.unique(np.asarray(y)))  # before the work
+            _abstain_label(self.abstain_label, np.unique(np.asarray(y)))  # before the work
         fitted, failed = fit_models(models, table, y, patients)
         check_common_scores(fitted, self.voting)
         check_no_patient_lost(patients, failed)
@@ -281,8 +279,9 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientClassif
         else:
             self.tasks_ = order
             names = votes.names.to_numpy()
-            stack = fit_stack(self.final_estimator, means, labels, names)
-            self.final_estimator_, self.imputer_ = stack
+            self.final_estimator_, self.imputer_ = fit_stack(
+                self.final_estimator, means, labels, names
+            )
 
     def _models(self) -> Models:
         models: Models = dict(self.task_estimators or {})
@@ -346,7 +345,7 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientClassif
         abstained = np.zeros(len(codes), dtype=bool)
         if self.abstain_below is not None:
             self._check_abstention(self.classes_)
-            abstained = is_unsure(confidence, self.abstain_below)
+            abstained = ~at_least(confidence, self.abstain_below)
         vote_columns = [f"votes_{label}" for label in self.classes_]
         # At once: a table that grows column by column costs as much as a small network.
         decided = pd.DataFrame(
@@ -413,7 +412,7 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientClassif
         answers = self._by_row(X, ["prediction", "abstained"])
         predicted = answers[:, 0].astype(self.classes_.dtype)
         unsure = answers[:, 1].astype(bool)
-        return withhold(predicted, unsure, self.abstain_label, self.classes_)
+        return np.where(unsure, _abstain_label(self.abstain_label, self.classes_), predicted)
 
     def _check_same_vote_as_fitted(self) -> None:
         needed = {"weighted": "task_weights_", "stacked": "final_estimator_"}.get(self.voting)
@@ -423,9 +422,15 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientClassif
             check_common_scores(self._fitted_models(), self.voting)
 
     def _check_abstention(self, classes: np.ndarray) -> None:
-        if self.abstain_below is not None:
-            has_confidence = self.voting == "hard" or self._score_method() == "predict_proba"
-            check_abstention(self.abstain_below, self.abstain_label, classes, has_confidence)
+        """Raise ValueError if the model is to abstain but cannot."""
+        if self.abstain_below is None:
+            return
+        _abstain_label(self.abstain_label, classes)
+        if self.voting != "hard" and self._score_method() != "predict_proba":
+            raise ValueError(
+                f"abstain_below={self.abstain_below!r} needs probabilities, which this model does "
+                f"not give: let it have predict_proba ({AROUND_THE_PIPELINE}), or vote hard."
+            )
 
     def _score_method(self) -> str | None:
         if self.voting == "stacked":
@@ -453,23 +458,10 @@ class PatientVotingClassifier(DictParameters, MetaEstimatorMixin, PatientClassif
 class PatientVotes:
     """The votes and scores of recordings, by patient.
 
-    Parameters
-    ----------
-    codes : ndarray of shape (n_recordings,)
-        Position of each recording's predicted class; -1 for recordings without a vote.
-    scores : ndarray of shape (n_recordings, n_classes)
-        Scores of recordings.
-    patients : ndarray of shape (n_recordings,)
-        Patient of every recording.
-
-    Attributes
-    ----------
-    names : pandas.Index
-        Patients in order of first appearance.
-    votes : ndarray of shape (n_patients, n_classes)
-        Numbers of votes.
-    summed : ndarray of shape (n_patients, n_classes)
-        Sums of the scores of the recordings that vote.
+    `codes` are the positions of the recordings' predicted classes, -1 for those without a vote;
+    `scores`, of shape (n_recordings, n_classes), and `patients` are theirs, too.  `names` are the
+    patients in order of first appearance; `votes` and `summed`, of shape (n_patients, n_classes),
+    the numbers of votes and the sums of the scores of the recordings that vote.
     """
 
     def __init__(self, codes: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> None:
@@ -485,19 +477,10 @@ class PatientVotes:
         np.add.at(self.summed, self.numbers, self.scores)
 
     def task_means(self, tasks: np.ndarray, order: list[Any]) -> np.ndarray:
-        """Average the scores of each patient's recordings within each task.
+        """Average the scores of each patient's recordings within each task of `order`.
 
-        Parameters
-        ----------
-        tasks : ndarray of shape (n_recordings,)
-            Task of every recording.
-        order : list
-            Tasks, in the order of the result.
-
-        Returns
-        -------
-        ndarray of shape (n_patients, n_tasks, n_classes)
-            Means; NaN where a patient has no vote of a task.
+        `tasks` names the task of every recording.  The means have shape (n_patients, n_tasks,
+        n_classes); they are NaN where a patient has no vote of a task.
         """
         by_task = [self.numbers, tasks[self.voting]]
         means = pd.DataFrame(self.scores).groupby(by_task, sort=False).mean()
@@ -506,3 +489,38 @@ class PatientVotes:
         if not len(self.names):
             return np.empty(shape)
         return means.reindex(wanted).to_numpy().reshape(shape)
+
+
+def _abstain_label(label: Any, classes: np.ndarray) -> np.ndarray:
+    """Return ``abstain_label`` in an array of shape (1,) of a type that holds the classes too.
+
+    Raises ValueError if it is None, one of the classes, or of another type than they are.
+    """
+    if label is None:
+        raise ValueError(
+            "abstain_below needs abstain_label, what predict answers about a patient it is not "
+            "sure of."
+        )
+    if not _is_of_type(label, classes.dtype, classes):
+        raise ValueError(
+            f"abstain_label={label!r} must be of the labels' type, {classes.dtype}, to stand "
+            "among them (two booleans leave no room: encode them as numbers or strings)."
+        )
+    answer = np.array([label], dtype=object if classes.dtype == object else None)
+    if answer[0] in classes.tolist():
+        raise ValueError(f"abstain_label={label!r} is one of the classes {classes.tolist()}.")
+    return answer.astype(classes.dtype) if classes.dtype.kind in "iuf" else answer
+
+
+def _is_of_type(label: Any, dtype: np.dtype, classes: np.ndarray) -> bool:
+    if dtype.kind in "US":
+        return isinstance(label, (str, bytes)) and np.array([label]).dtype.kind == dtype.kind
+    if dtype.kind == "O":
+        return type(label) is type(classes[0])
+    if dtype.kind == "b" or not isinstance(label, Real) or isinstance(label, (bool, np.bool_)):
+        return False
+    number = float(label)
+    if dtype.kind == "f":
+        return bool(np.isfinite(number))
+    limits = np.iinfo(dtype)
+    return number.is_integer() and limits.min <= number <= limits.max

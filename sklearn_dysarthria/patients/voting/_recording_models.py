@@ -40,26 +40,11 @@ Models = dict[str | None, Any]
 
 
 def model_of_each_row(models: Models, table: pd.DataFrame) -> np.ndarray:
-    """Return the key of the model that each recording goes to.
+    """Return the key in `models` of the model that each recording goes to.
 
-    Parameters
-    ----------
-    models : dict
-        Models by task or group; the entry None takes what no other entry does.
-    table : pandas.DataFrame
-        Recordings.
-
-    Returns
-    -------
-    ndarray of shape (n_recordings,), dtype object
-        Keys of `models`.
-
-    Raises
-    ------
-    UnknownTaskError
-        There is no model for a recording's task.
-    MissingColumnError
-        There is no column ``task``, and the models are by task.
+    The entry None takes what no other entry does.  Raises :class:`UnknownTaskError` if there is no
+    model for a recording's task, and :class:`MissingColumnError` if there is no column ``task``,
+    and the models are by task.
     """
     keys = np.full(len(table), None, dtype=object)
     names = [name for name in models if name is not None]
@@ -89,21 +74,9 @@ def check_all_used(parameter: str, names: Iterable[str], used: set[Any]) -> None
 def check_models(models: Models, table: pd.DataFrame, voting: str) -> None:
     """Raise unless there is a fitting model for every recording.
 
-    Parameters
-    ----------
-    models : dict
-        See `model_of_each_row`.
-    table : pandas.DataFrame
-        Training recordings.
-    voting : str
-        Kind of vote; all but ``"hard"`` need scores that can be added up.
-
-    Raises
-    ------
-    ValueError
-        There is no model, an entry is none, or several models have no common score.
-    UnknownTaskError
-        A task has no model, or a model no task.
+    ValueError: there is no model, an entry is none, or several models have no common score, which
+    all kinds of `voting` but ``"hard"`` need.  :class:`UnknownTaskError`: a task has no model, or a
+    model no task.
     """
     if not models:
         raise ValueError("Give estimator, task_estimators, or both.")
@@ -114,7 +87,10 @@ def check_models(models: Models, table: pd.DataFrame, voting: str) -> None:
                 "tasks, without a double underscore."
             )
         # StackingClassifier has no predict before it is fitted, but has tags.
-        if isinstance(model, type) or not (hasattr(model, "predict") or _says_classifier(model)):
+        predicts = hasattr(model, "predict") or (
+            hasattr(model, "__sklearn_tags__") and is_classifier(model)
+        )
+        if isinstance(model, type) or not predicts:
             which = "estimator" if name is None else f"task_estimators[{name!r}]"
             raise ValueError(f"{which}={model!r} is no classifier.")
     used = set(model_of_each_row(models, table))
@@ -122,20 +98,11 @@ def check_models(models: Models, table: pd.DataFrame, voting: str) -> None:
     check_common_scores({name: model for name, model in models.items() if name in used}, voting)
 
 
-def _says_classifier(model: Any) -> bool:
-    return hasattr(model, "__sklearn_tags__") and is_classifier(model)
-
-
 def check_common_scores(models: Models, voting: str) -> None:
     """Raise ValueError if a vote needs scores of several models that cannot be added up.
 
-    Parameters
-    ----------
-    models : dict
-        Models, fitted or not; those that know what they predict only once they are fitted, as
-        StackingClassifier does, are passed over before.
-    voting : str
-        Kind of vote.
+    Models that know what they predict only once they are fitted, as StackingClassifier does, are
+    passed over before.
     """
     if voting == "hard" or len(models) < 2:
         return
@@ -151,25 +118,11 @@ def check_common_scores(models: Models, voting: str) -> None:
 def fit_models(
     models: Models, table: pd.DataFrame, y: Any, patients: np.ndarray
 ) -> tuple[Models, np.ndarray]:
-    """Fit each model on the recordings that go to it.
+    """Fit a clone of each model on the recordings that go to it.
 
-    Parameters
-    ----------
-    models : dict
-        See `model_of_each_row`.  Clones are fitted.
-    table : pandas.DataFrame
-        Recordings, with unique row labels.
-    y : array-like of shape (n_recordings,)
-        Labels.
-    patients : ndarray of shape (n_recordings,)
-        Patient of every recording.
-
-    Returns
-    -------
-    fitted : dict
-        The fitted models, of those that got recordings.
-    failed : ndarray of shape (n_recordings,), dtype bool
-        Recordings that a transformer could not use.
+    `table` has unique row labels; `patients` names the patient of every recording.  Return the
+    fitted models, of those that got recordings, and a mask of the recordings that a transformer
+    could not use.
     """
     keys = model_of_each_row(models, table)
     failed = np.zeros(len(table), dtype=bool)
@@ -187,7 +140,8 @@ def fit_models(
             fitted[key] = _fit(model, *chosen)
         lost = rows_labelled(chosen[0], failed_labels)
         failed[rows] = lost
-        if lost.any() and not lost.all() and _searches(model):
+        searches = any(isinstance(part, BaseSearchCV) for part in _parts(model))
+        if lost.any() and not lost.all() and searches:
             # A search scores rows, and has no score for a row without a recording: once more,
             # without them.
             fitted[key] = _fit(model, *_rows_of(rows[~lost], table, y, patients))
@@ -206,10 +160,6 @@ def _fit(model: Any, table: pd.DataFrame, y: Any, patients: np.ndarray) -> Any:
     return model.fit(table, y, **groups_for_fit(model, patients))
 
 
-def _searches(estimator: Any) -> bool:
-    return any(isinstance(part, BaseSearchCV) for part in _parts(estimator))
-
-
 def _numbers_rows_anew(estimator: Any) -> bool:
     samplers = [part for part in _parts(estimator) if hasattr(part, "fit_resample")]
     if not samplers:
@@ -224,17 +174,9 @@ def _parts(estimator: Any) -> list[Any]:
 
 
 def common_score_method(models: Models) -> str | None:
-    """Return which scores the models give that can be added up.
+    """Return which scores of models, fitted or not, can be added up: the name of a method or None.
 
-    Parameters
-    ----------
-    models : dict
-        Models, fitted or not.
-
-    Returns
-    -------
-    {"predict_proba", "decision_function", None}
-        Decision values only of a single model: those of two are not on one scale.
+    Decision values only of a single model: those of two are not on one scale.
     """
     methods = {score_method(model) for model in models.values()}
     if methods == {"predict_proba"}:
@@ -253,25 +195,13 @@ def known_classes(models: Models, y: Any) -> np.ndarray:
 def recording_votes(
     models: Models, table: pd.DataFrame, classes: np.ndarray, method: str | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Predict the class and the scores of each recording.
+    """Predict the class and the scores of each recording by fitted models.
 
-    Parameters
-    ----------
-    models : dict
-        Fitted models.
-    table : pandas.DataFrame
-        Recordings, with unique row labels.
-    classes : ndarray of shape (n_classes,)
-        Labels in order, those of all models.
-    method : {"predict_proba", "decision_function", None}
-        What the scores are; None makes them the votes themselves.
+    `table` has unique row labels; `classes` are those of all models, in order.  The scores are
+    those of `method`; None makes them the votes themselves.
 
-    Returns
-    -------
-    codes : ndarray of shape (n_recordings,)
-        Position of each recording's predicted class; -1 for recordings that could not be used.
-    scores : ndarray of shape (n_recordings, n_classes)
-        Their scores.
+    Return the position of each recording's predicted class, -1 for recordings that could not be
+    used, and the scores, of shape (n_recordings, n_classes).
     """
     keys = model_of_each_row(models, table)
     codes = np.full(len(table), -1)
@@ -348,35 +278,12 @@ def out_of_fold_votes(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predict each recording by models that were fitted on other patients.
 
-    Parameters
-    ----------
-    models : dict
-        Models to clone and fit in every fold.
-    table : pandas.DataFrame
-        Recordings.
-    y : ndarray of shape (n_recordings,)
-        Labels.
-    patients : ndarray of shape (n_recordings,)
-        Patient of every recording.
-    classes : ndarray of shape (n_classes,)
-        Labels in order.
-    method : {"predict_proba", "decision_function", None}
-        See `recording_votes`.
-    cv : int or splitter
-        Number of folds of patients, or what makes them.
+    `models` are cloned and fitted in every fold of `cv`, a number of folds of patients or what
+    makes them.  Return codes and scores as `recording_votes` does; the code is -1 also where a fold
+    had training recordings of one class or none for the task's model.
 
-    Returns
-    -------
-    codes, scores : ndarray
-        As from `recording_votes`; code -1 also where a fold had training recordings of one class
-        or none for the task's model.
-
-    Raises
-    ------
-    PatientError
-        A fold has a patient on both sides.
-    ValueError
-        The folds do not test every recording once.
+    Raises :class:`PatientError` if a fold has a patient on both sides, and ValueError if the folds
+    do not test every recording once.
     """
     codes = np.full(len(table), -1)
     scores = np.full((len(table), len(classes)), np.nan)
@@ -387,7 +294,9 @@ def out_of_fold_votes(
             warnings.simplefilter("ignore", PatientLeakWarning)
             train = train[_can_be_learned(models, table.iloc[train], y[train])]
             fitted, _ = fit_models(models, table.iloc[train], y[train], patients[train])
-            covered = test[_have_model(models, fitted, table.iloc[test])]
+            # Among all models: a recording must not go to another one because its own is missing.
+            keys = model_of_each_row(models, table.iloc[test])
+            covered = test[np.fromiter((key in fitted for key in keys), bool, len(test))]
             codes[covered], scores[covered] = recording_votes(
                 fitted, table.iloc[covered], classes, method
             )
@@ -397,12 +306,18 @@ def out_of_fold_votes(
 def _folds(
     table: pd.DataFrame, y: np.ndarray, patients: np.ndarray, cv: Any
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    numbers, names = pd.factorize(patients)
     if isinstance(cv, Integral):
-        return _folds_of_sorted_patients(table, y, patients, int(cv))
-    splitter = cv
-    groups = {"groups": numbers} if uses_groups(splitter) else {}
-    folds = list(splitter.split(table, y, **groups))
+        # In the order of the patients, so that the folds do not depend on that of the rows.
+        rank = {patient: rank for rank, patient in enumerate(sorted_patients(patients))}
+        order = np.argsort([rank[patient] for patient in patients], kind="stable")
+        splitter = StratifiedPatientKFold(int(cv), shuffle=False)
+        return [
+            (np.sort(order[train]), np.sort(order[test]))
+            for train, test in splitter.split(table.iloc[order], y[order])
+        ]
+    numbers, names = pd.factorize(patients)
+    groups = {"groups": numbers} if uses_groups(cv) else {}
+    folds = list(cv.split(table, y, **groups))
     times_tested = np.zeros(len(table), dtype=int)
     for train, test in folds:
         both = np.intersect1d(numbers[train], numbers[test])
@@ -420,26 +335,9 @@ def _folds(
     return folds
 
 
-def _folds_of_sorted_patients(
-    table: pd.DataFrame, y: np.ndarray, patients: np.ndarray, n_splits: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Make folds that do not depend on the order of the rows."""
-    rank = {patient: rank for rank, patient in enumerate(sorted_patients(patients))}
-    order = np.argsort([rank[patient] for patient in patients], kind="stable")
-    folds = StratifiedPatientKFold(n_splits, shuffle=False).split(table.iloc[order], y[order])
-    return [(np.sort(order[train]), np.sort(order[test])) for train, test in folds]
-
-
 def _can_be_learned(models: Models, table: pd.DataFrame, y: np.ndarray) -> np.ndarray:
     """Return which recordings go to a model that is given two classes or more."""
     keys = model_of_each_row(models, table)
     # Not pandas: the key of the model for all other tasks is None, which it takes for missing.
     classes = {key: set(y[keys == key].tolist()) for key in models}
     return np.fromiter((len(classes[key]) > 1 for key in keys), bool, len(table))
-
-
-def _have_model(models: Models, fitted: Models, table: pd.DataFrame) -> np.ndarray:
-    """Return which recordings go to a model that this fold could fit."""
-    # Among all models: a recording must not go to another one because its own is missing.
-    keys = model_of_each_row(models, table)
-    return np.fromiter((key in fitted for key in keys), bool, len(table))
