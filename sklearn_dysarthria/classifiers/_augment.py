@@ -11,8 +11,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn_dysarthria.classifiers._parameter_objects import ParameterObject
 
 if TYPE_CHECKING:
-    from sklearn_dysarthria.nn import BatchMixing
-    from sklearn_dysarthria.nn._augment import Augmentation
+    from sklearn_dysarthria.nn import Augmentation, BatchMixing
 
 _PROBABILITY = [Interval(Real, 0, 1, closed="both")]
 

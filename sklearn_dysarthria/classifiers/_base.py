@@ -49,8 +49,7 @@ from sklearn_dysarthria.classifiers._net import (
 from sklearn_dysarthria.classifiers._optimizers import Optimizer
 from sklearn_dysarthria.classifiers._parameter_objects import TakesParameterObjects
 from sklearn_dysarthria.classifiers._schedules import Schedule
-from sklearn_dysarthria.nn import count_parameters
-from sklearn_dysarthria.nn._ordinal import OrdinalNetwork
+from sklearn_dysarthria.nn import OrdinalNetwork, count_parameters
 
 Arrays = dict[str, np.ndarray]
 """What a network is called with: keyword argument to array of shape (n_samples, ...)."""

@@ -14,13 +14,14 @@ from torch.utils.data import Dataset
 
 from sklearn_dysarthria.classifiers._generators import OwnGenerator
 from sklearn_dysarthria.classifiers._losses import Objective
-from sklearn_dysarthria.nn._augment import Augmentation
-from sklearn_dysarthria.nn._batch_norm import (
+from sklearn_dysarthria.nn import (
+    Augmentation,
+    BatchMixing,
+    MixedTarget,
     is_batch_too_small,
     normalises_batches,
     without_batch_of_one,
 )
-from sklearn_dysarthria.nn._mixing import BatchMixing, MixedTarget
 
 if TYPE_CHECKING:
     from sklearn_dysarthria.classifiers._frozen import SkipFrozen

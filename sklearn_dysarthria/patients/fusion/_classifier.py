@@ -20,11 +20,11 @@ from sklearn_dysarthria.classifiers._heads import check_noise_only
 from sklearn_dysarthria.classifiers._net import Rows
 from sklearn_dysarthria.classifiers._parameter_objects import TakesParameterObjects
 from sklearn_dysarthria.classifiers._shared_parameters import document_shared_parameters
-from sklearn_dysarthria.nn import TaskFusionModule
-from sklearn_dysarthria.nn._fusion import (
+from sklearn_dysarthria.nn import (
     FUSIONS,
     FUSIONS_WITH_ABSENT_VECTOR,
     FUSIONS_WITH_WEIGHTS,
+    TaskFusionModule,
 )
 from sklearn_dysarthria.patients._leaks import TrainingPatients
 from sklearn_dysarthria.patients._patient_classifier import PatientClassifier
