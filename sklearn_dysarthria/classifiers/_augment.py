@@ -163,13 +163,7 @@ class Augment(ParameterObject):
         return BatchMixing(self.mixup, self.cutmix) if self.mixup or self.cutmix else None
 
     def _check_views(self, augmentation: Augmentation | None) -> None:
-        """Raise ValueError for views of images that nothing changes.
-
-        Parameters
-        ----------
-        augmentation : Augmentation or None
-            What makes the views: of this object before a fit, of the fitted network after it.
-        """
+        """Raise ValueError for views of images that the augmentation does not change."""
         if self.n_views > 1 and augmentation is None:
             raise ValueError(
                 f"n_views={self.n_views} averages over augmented views, and no augmentation of "

@@ -390,13 +390,8 @@ def all_finite(tensors: Iterable[torch.Tensor]) -> bool:
 def check_convergence(net: NeuralNetClassifier, *, frozen_too: bool) -> None:
     """Raise if training ended with weights that are no numbers.
 
-    Parameters
-    ----------
-    net : NeuralNetClassifier
-        The trained net.
-    frozen_too : bool
-        Whether to look at frozen weights, of which there may be many: a callback can have changed
-        or frozen some.
+    Frozen weights, of which there may be many, need a look only if a callback can have changed or
+    frozen some.
     """
     weights = (w for w in net.module_.parameters() if frozen_too or w.requires_grad)
     if all_finite(chain(weights, net.module_.buffers())):

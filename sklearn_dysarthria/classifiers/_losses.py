@@ -27,13 +27,7 @@ class Loss(ParameterObject):
     """Whether the classes are taken as ordered."""
 
     def _criterion(self, weight: torch.Tensor | None) -> tuple[type, dict[str, Any]]:
-        """Return the torch module of the loss, and what to make it with.
-
-        Parameters
-        ----------
-        weight : torch.Tensor of shape (n_classes,) or None
-            Weights of the classes.
-        """
+        """Return the torch module of the loss, and what to make it with (weights of classes)."""
         raise NotImplementedError
 
 
@@ -190,15 +184,7 @@ Loss.named = {loss.name: loss for loss in (CrossEntropy, FocalLoss, Coral, Corn,
 
 @dataclass(frozen=True)
 class Objective:
-    """How the outputs of a network stand for classes.
-
-    Parameters
-    ----------
-    loss : Loss
-        What the network is trained for.
-    n_classes : int
-        Number of classes.
-    """
+    """How the outputs of a network stand for classes."""
 
     loss: Loss
     n_classes: int

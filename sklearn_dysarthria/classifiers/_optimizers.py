@@ -44,13 +44,6 @@ class Optimizer(ParameterObject):
         Thresholds of an ordinal loss are single numbers of the size of a logit.  At the 1e-4 of a
         network of millions of weights they would stay where they begin, and no class could become
         probable that lies between two of them; nor should a decay pull them together.
-
-        Parameters
-        ----------
-        lr : float
-            Learning rate of the network.
-        weight_decay : float
-            As torch's optimisers define it.
         """
         import torch
 

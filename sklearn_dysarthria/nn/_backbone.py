@@ -27,20 +27,7 @@ class Published(NamedTuple):
 
     @classmethod
     def of(cls, network: nn.Module, last_layer: str | None = None) -> Published:
-        """Describe a network before any cut by ``depth``.
-
-        Parameters
-        ----------
-        network : torch.nn.Module
-            The network.
-        last_layer : str, optional
-            Path of its last layer, if it still has one.
-
-        Returns
-        -------
-        Published
-            Its tensors.
-        """
+        """Describe a network before any cut by ``depth``; the last layer is a path, if any."""
         specs = {
             name: TensorSpec(tuple(tensor.shape), tensor.is_floating_point())
             for name, tensor in network.state_dict().items()
@@ -290,16 +277,8 @@ _CONTAINERS = frozenset({"features", "encoder", "layers", "blocks", "stages", "t
 def blocks_as_stages(network: nn.Module) -> dict[str, list[str]]:
     """List the blocks of a network, each with the parameterless modules that follow it.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Any network, its last layer already cut out.
-
-    Returns
-    -------
-    dict of str to list of str
-        Path of every block that holds parameters, and the paths of all modules that stay in
-        evaluation mode while it is frozen.
+    The network's last layer is already cut out.  The values are the paths of all modules that stay
+    in evaluation mode while the block is frozen.
     """
     groups: dict[str, list[str]] = {}
     before_the_first: list[str] = []

@@ -450,10 +450,7 @@ class TaskFusionClassifier(MetaEstimatorMixin, TakesParameterObjects, PatientCla
 class TaskItemClassifier(TorchClassifier):
     """Classify items of several recordings, of which some may be missing.
 
-    Parameters
-    ----------
-    parameters : dict
-        Those of :class:`TaskFusionClassifier`, each of which becomes an attribute.
+    The parameters are those of :class:`TaskFusionClassifier`, each of which becomes an attribute.
     """
 
     fusion: str
@@ -501,18 +498,7 @@ class TaskItemClassifier(TorchClassifier):
         return Rows(arrays, np.zeros(len(X), np.int64), everything), np.ones(len(X), dtype=bool)
 
     def task_weights(self, X: TaskItems) -> np.ndarray:
-        """Compute how much each task weighs; see :meth:`TaskFusionModule.task_weights`.
-
-        Parameters
-        ----------
-        X : TaskItems
-            The items.
-
-        Returns
-        -------
-        ndarray of shape (n_items, n_tasks)
-            Sums to 1; 0 where the task is missing.
-        """
+        """Compute the weight of each task in each item as :meth:`TaskFusionModule.task_weights`."""
         rows, _ = self._rows(X)
         net = self.net_
         net.module_.eval()
