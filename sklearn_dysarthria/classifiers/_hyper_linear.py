@@ -43,14 +43,7 @@ class HyperLinearClassifier(TorchClassifier):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Labels.
-    net_ : skorch.NeuralNetClassifier
-        The trained net.
-    history_ : pandas.DataFrame
-        Losses, accuracy on the inner validation patients, learning rate and seconds, by epoch.
-    n_iter_ : int
-        Epochs trained.
+    classes_, net_, history_, n_iter_, validation_patients_
     n_parameters_ : int
         Number of weights of the hypernetwork or the linear layer, and of the thresholds of an
         ordinal loss.

@@ -122,16 +122,9 @@ class TaskFusionClassifier(MetaEstimatorMixin, TakesParameterObjects, PatientCla
         Shape of what `transformer` makes of a recording.
     classifier_ : estimator
         The network as a classifier of items.
-    net_ : skorch.NeuralNetClassifier
-        The trained net.
+    net_, n_iter_, n_parameters_, validation_patients_
     history_ : pandas.DataFrame
         Losses, accuracy on the inner validation items, learning rate and seconds, by epoch.
-    n_iter_ : int
-        Epochs trained.
-    n_parameters_ : int
-        Number of weights of the network.
-    validation_patients_ : ndarray
-        Patients held out by `early_stopping`.
     training_patients_ : object
         Hashes of the training patients and their recordings.
 
