@@ -137,15 +137,7 @@ def _require(condition: Any, message: str) -> None:
 
 
 class _Subject:
-    """An estimator with what it is checked on.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Is cloned; every `random_state` inside that is None becomes 0.
-    X, y
-        As in `check_recording_estimator`.
-    """
+    """An estimator with what it is checked on; `X` and `y` as in `check_recording_estimator`."""
 
     def __init__(self, estimator: Any, X: Any, y: Any) -> None:
         self.original = estimator

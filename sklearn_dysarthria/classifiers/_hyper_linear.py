@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
 from sklearn_dysarthria._utils.failed_rows import failed_rows
 from sklearn_dysarthria.classifiers._base import Arrays, TorchClassifier
-from sklearn_dysarthria.classifiers._heads import check_noise_only
-from sklearn_dysarthria.classifiers._hyper_alexnet import context_spread, draws_contexts
+from sklearn_dysarthria.classifiers._heads import PredictsUncertainty, check_noise_only
 from sklearn_dysarthria.classifiers._shared_parameters import document_shared_parameters
 from sklearn_dysarthria.nn import HyperClassifierModule
 
@@ -26,7 +24,7 @@ class DoublePrecision(HyperClassifierModule):
 
 
 @document_shared_parameters
-class HyperLinearClassifier(TorchClassifier):
+class HyperLinearClassifier(PredictsUncertainty, TorchClassifier):
     """Linear classifier whose weights a hypernetwork generates from noise.
 
     The head of :class:`~sklearn_dysarthria.HyperAlexNetClassifier` on any two-dimensional
@@ -130,21 +128,3 @@ class HyperLinearClassifier(TorchClassifier):
             "context_seed": seed,
             **self._object("head")._module_arguments(),
         }
-
-    @available_if(draws_contexts)
-    def predict_uncertainty(self, X):
-        """Compute how much the draws of the noise disagree.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Features.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_logits)
-            Standard deviation of each logit over the fixed draws of the head; NaN for a row of
-            NaN.  There is one logit per class, or with an ordinal loss one per step between
-            neighbouring classes.
-        """
-        return context_spread(self, X)

@@ -215,6 +215,13 @@ class TrainingNet(NeuralNetClassifier):
         for batch in self.batches(self.get_dataset(X)):
             yield to_device(self.evaluation_step(batch, training=False), device=device)
 
+    def outputs_of(self, method: str, X: Any) -> Iterator[torch.Tensor]:
+        """Yield in double precision what a method of the network, in evaluation mode, returns."""
+        self.module_.eval()
+        for inputs, _ in self.batches(self.get_dataset(X)):
+            with torch.no_grad():
+                yield getattr(self.module_, method)(**to_device(inputs, self.device)).double()
+
     def view_logits(self, X: Any, view: int) -> torch.Tensor:
         """Compute logits of augmented samples, on the CPU and of shape (n_samples, n_logits).
 

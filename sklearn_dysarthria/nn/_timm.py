@@ -78,7 +78,7 @@ def build_timm(
     except (AssertionError, ValueError, RuntimeError) as error:
         height, width = image_size or published.input_size[1:]
         raise ValueError(
-            f"{name} cannot be built for images of {height} × {width} ({_first_line(error)}); its "
+            f"{name} cannot be built for images of {height} × {width} ({first_line(error)}); its "
             f"published size is {published.input_size[1]} × {published.input_size[2]}."
         ) from None
     whole = frozenset(network.state_dict())
@@ -110,7 +110,7 @@ def download_timm(name: str, weights: str) -> dict[str, Tensor]:
         return timm.create_model(short, pretrained=True).state_dict()
     except Exception as error:  # the hub's client may raise anything
         raise WeightsError(
-            f"Cannot get the weights of timm's {short!r} ({_first_line(error)}); download them on "
+            f"Cannot get the weights of timm's {short!r} ({first_line(error)}); download them on "
             "another computer and give the path of the state dict as weights."
         ) from error
 
@@ -128,5 +128,8 @@ def _minimum_size(short: str) -> int:
     return _MINIMUM_SIZE_OF_INCEPTION if short.startswith("inception_") else _MINIMUM_SIZE
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+def first_line(error: BaseException) -> str:
+    """Return what an error says, in one line."""
+    line = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    # The unpickler of a text file says no more than a number.
+    return f"{type(error).__name__}: {line}" if line.isdigit() else line

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.base import MetaEstimatorMixin, _fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
@@ -492,13 +491,6 @@ class TaskItemClassifier(TorchClassifier):
 
     def task_weights(self, X: TaskItems) -> np.ndarray:
         """Compute the weight of each task in each item as :meth:`TaskFusionModule.task_weights`."""
-        rows, _ = self._rows(X)
-        net = self.net_
-        net.module_.eval()
-        weights = []
-        with torch.no_grad():
-            for inputs, _ in net.batches(rows):
-                batch = {name: tensor.to(net.device) for name, tensor in inputs.items()}
-                weights.append(net.module_.task_weights(**batch).double().cpu().numpy())
-        shares = np.concatenate(weights)
+        weights = self.net_.outputs_of("task_weights", self._rows(X)[0])
+        shares = np.concatenate([batch.cpu().numpy() for batch in weights])
         return shares / shares.sum(axis=1, keepdims=True)  # rounded in single precision
