@@ -79,7 +79,6 @@ class HyperHead(Head):
         self.n_contexts = n_contexts
 
     def _module_arguments(self) -> dict[str, Any]:
-        """Return the arguments of a network of :mod:`sklearn_dysarthria.nn` for this head."""
         return {"head": "hyper", **self.get_params()}
 
 
@@ -89,7 +88,6 @@ class DenseHead(Head):
     context = ""
 
     def _module_arguments(self) -> dict[str, Any]:
-        """Return the arguments of a network of :mod:`sklearn_dysarthria.nn` for this head."""
         return {"head": "dense"}
 
 

@@ -71,6 +71,8 @@ class HyperLinearClassifier(PredictsUncertainty, TorchClassifier):
     True
     """
 
+    _dtype = torch.float64
+
     def __init__(
         self,
         *,
@@ -117,9 +119,6 @@ class HyperLinearClassifier(PredictsUncertainty, TorchClassifier):
                 "rows that are NaN throughout, which stand for failed recordings, are left out."
             )
         return {"X": X}
-
-    def _dtype(self) -> torch.dtype:
-        return torch.float64
 
     def _module(self, arrays: Arrays, n_classes: int, seed: int) -> tuple[type, dict[str, Any]]:
         return DoublePrecision, {

@@ -16,7 +16,6 @@ from sklearn_dysarthria._utils.decisions import Decision, decision_of
 from sklearn_dysarthria._utils.estimators import forget_fit
 from sklearn_dysarthria.classifiers._base import Arrays, TorchClassifier
 from sklearn_dysarthria.classifiers._heads import check_noise_only
-from sklearn_dysarthria.classifiers._net import Rows
 from sklearn_dysarthria.classifiers._parameter_objects import TakesParameterObjects
 from sklearn_dysarthria.classifiers._shared_parameters import document_shared_parameters
 from sklearn_dysarthria.nn import (
@@ -481,13 +480,8 @@ class TaskItemClassifier(TorchClassifier):
 
     # Failed recordings are missing from the items by now, so that no item has to be left out; to
     # look for NaN, all of the items would have to be gathered.
-    def _usable_rows(self, arrays: Arrays) -> np.ndarray:
-        return np.arange(len(arrays["present"]))
-
-    def _rows(self, X: TaskItems) -> tuple[Rows, np.ndarray]:
-        arrays = self._check_input(X, reset=False)
-        everything = np.arange(len(X))
-        return Rows(arrays, np.zeros(len(X), np.int64), everything), np.ones(len(X), dtype=bool)
+    def _failed(self, arrays: Arrays) -> np.ndarray:
+        return np.zeros(len(arrays["present"]), dtype=bool)
 
     def task_weights(self, X: TaskItems) -> np.ndarray:
         """Compute the weight of each task in each item as :meth:`TaskFusionModule.task_weights`."""
