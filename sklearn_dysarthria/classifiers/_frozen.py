@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
@@ -30,6 +31,7 @@ BATCH = 32
 """Images per forward pass."""
 
 
+@dataclass(eq=False)
 class FrozenFeatures:
     """What a frozen backbone makes of arrays of images, computed or looked up.
 
@@ -42,19 +44,11 @@ class FrozenFeatures:
     and so on which are already in the store.
     """
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        device: str,
-        autocast: torch.dtype | None = None,
-        store: ArrayStore | None = None,
-        batch_size: int = BATCH,
-    ) -> None:
-        self.backbone = backbone
-        self.device = device
-        self.autocast = autocast
-        self.store = store
-        self.batch_size = batch_size
+    backbone: Backbone
+    device: str
+    autocast: torch.dtype | None = None
+    store: ArrayStore | None = None
+    batch_size: int = BATCH
 
     def __call__(self, images: np.ndarray, rows: np.ndarray, verbose: int = 0) -> np.ndarray:
         """Return the float32 features, of shape (n_rows, out_features), of the chosen images.
@@ -184,10 +178,8 @@ class SkipFrozen:
         self._backbone, self._checksums = backbone, _checksums(backbone)
         self._learnable = list(backbone.parameters())  # listed once: looked at in every step
         arrays["features"] = features
-        return (
-            Rows(arrays, train.labels, train.indices),
-            None if valid is None else Rows(arrays, valid.labels, valid.indices),
-        )
+        known = None if valid is None else replace(valid, arrays=arrays)
+        return replace(train, arrays=arrays), known
 
     def check_frozen(self) -> None:
         """Raise ValueError if a callback has let the backbone learn; cheap enough for any step."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from sklearn_dysarthria.classifiers._frozen import SkipFrozen
 
 
+@dataclass(eq=False)
 class Rows(Dataset):
     """Rows of arrays, chosen by index and never copied as a whole.
 
@@ -35,12 +37,9 @@ class Rows(Dataset):
     classes.
     """
 
-    def __init__(
-        self, arrays: Mapping[str, np.ndarray], labels: np.ndarray, indices: np.ndarray
-    ) -> None:
-        self.arrays = arrays
-        self.labels = labels
-        self.indices = indices
+    arrays: Mapping[str, np.ndarray]
+    labels: np.ndarray
+    indices: np.ndarray
 
     def __len__(self) -> int:
         return len(self.indices)

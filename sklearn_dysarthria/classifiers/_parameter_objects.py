@@ -65,13 +65,6 @@ class ParameterObject(BaseEstimator):
     def __hash__(self) -> int:
         return hash(type(self))  # parameters may change
 
-    def _check(self) -> None:
-        """Raise ValueError for a value that is not allowed, or values that contradict each other.
-
-        The message names the parameter and the class of the object.
-        """
-        self._validate_params()
-
 
 def resolve(value: Any, kind: type[ParameterObject], parameter: str) -> Any:
     """Return the parameter object that a value of a parameter stands for, or None.
@@ -89,7 +82,7 @@ def resolve(value: Any, kind: type[ParameterObject], parameter: str) -> Any:
     else:
         raise InvalidParameterError(f"{parameter}={value!r} must be {kind._expected()}.")
     try:
-        found._check()
+        found._validate_params()
     except InvalidParameterError as error:
         raise InvalidParameterError(f"{parameter}: {error}") from None
     return found

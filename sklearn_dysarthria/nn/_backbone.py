@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from numbers import Integral
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -257,17 +258,18 @@ class Backbone(nn.Module):
             return 0
         if stages == "all":
             return available
-        try:
-            count = operator.index(stages)  # type: ignore[arg-type]
-        except TypeError:
-            count = -1
-        if isinstance(stages, bool) or not 0 <= count <= available:
+        if not is_count(stages, 0, available):
             raise ValueError(
                 f"freeze must be None, 'all', or a number of stages from 0 to {available} "
                 f"({self.name} has {available} stages: {', '.join(self.stage_names)}), "
                 f"got {stages!r}."
             )
-        return count
+        return operator.index(stages)  # type: ignore[arg-type]
+
+
+def is_count(value: Any, low: int, high: int) -> bool:
+    """Check whether a value is an integer, and no bool, from one number to another."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and low <= int(value) <= high
 
 
 # Modules in which torchvision's and timm's networks keep their blocks: what is inside is counted.

@@ -15,7 +15,7 @@ from torch import nn
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 from torchvision.ops import StochasticDepth
 
-from sklearn_dysarthria.nn._backbone import Backbone, Published, blocks_as_stages
+from sklearn_dysarthria.nn._backbone import Backbone, Published, blocks_as_stages, is_count
 
 # --------------------------------------------------------------------- AlexNet and ConvNeXt
 
@@ -30,16 +30,12 @@ class _Stage:
 def _checked_depth(name: str, depth: int | None, available: int) -> int:
     if depth is None:
         return available
-    try:
-        count = operator.index(depth)
-    except TypeError:
-        count = 0
-    if isinstance(depth, bool) or not 1 <= count <= available:
+    if not is_count(depth, 1, available):
         raise ValueError(
             f"depth must be None or a number of stages from 1 to {available} ({name} has "
             f"{available}), got {depth!r}."
         )
-    return count
+    return operator.index(depth)
 
 
 def _first_stages(
