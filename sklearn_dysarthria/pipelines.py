@@ -21,6 +21,14 @@ SAND_BANDS = {"phonation": (50, 4000), "rhythm": (100, 6000)}
 SAND_OVERSAMPLING = {1: 21, 2: 5, 3: 2}
 """How often that entry repeats the recordings of SAND's rare classes."""
 
+_SMALL_IMAGES = {
+    "images__sample_rate": 16000,
+    "images__n_fft": 1024,
+    "images__hop_length": 256,
+    "images__n_mels": 64,
+    "images__image_size": 64,
+}
+
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {
         "hyper_alexnet": {},
@@ -40,22 +48,14 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "quick": {
         "hyper_alexnet": {
-            "images__sample_rate": 16000,
-            "images__n_fft": 1024,
-            "images__hop_length": 256,
-            "images__n_mels": 64,
+            **_SMALL_IMAGES,
             "images__fmax": 8000,
-            "images__image_size": 64,
             "classify__backbone__weights": None,
             "classify__max_epochs": 10,
         },
         "convnext": {
-            "images__sample_rate": 16000,
-            "images__n_fft": 1024,
-            "images__hop_length": 256,
-            "images__n_mels": 64,
+            **_SMALL_IMAGES,
             "images__freq_ranges": SAND_BANDS,
-            "images__image_size": 64,
             "classify__backbone__name": "convnext_femto",
             "classify__backbone__weights": None,
             "classify__lr": 1e-3,

@@ -11,8 +11,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn_dysarthria.classifiers._parameter_objects import ParameterObject
 
 if TYPE_CHECKING:
-    from sklearn_dysarthria.nn import BatchMixing
-    from sklearn_dysarthria.nn._augment import Augmentation
+    from sklearn_dysarthria.nn import Augmentation, BatchMixing
 
 _PROBABILITY = [Interval(Real, 0, 1, closed="both")]
 
@@ -164,13 +163,7 @@ class Augment(ParameterObject):
         return BatchMixing(self.mixup, self.cutmix) if self.mixup or self.cutmix else None
 
     def _check_views(self, augmentation: Augmentation | None) -> None:
-        """Raise ValueError for views of images that nothing changes.
-
-        Parameters
-        ----------
-        augmentation : Augmentation or None
-            What makes the views: of this object before a fit, of the fitted network after it.
-        """
+        """Raise ValueError for views of images that the augmentation does not change."""
         if self.n_views > 1 and augmentation is None:
             raise ValueError(
                 f"n_views={self.n_views} averages over augmented views, and no augmentation of "

@@ -75,14 +75,14 @@ class Backbone(ParameterObject):
 
     @classmethod
     def _from_name(cls, name: str, parameter: str) -> Backbone:
-        """Return the backbone of a name; `_check` knows which exist."""
+        """Return the backbone of a name; `_validate_params` knows which exist."""
         return cls(name)
 
-    def _check(self) -> None:
+    def _validate_params(self) -> None:
         """Raise ValueError for a backbone that does not exist, ImportError for one without timm."""
         from sklearn_dysarthria.nn import check_backbone_name
 
-        super()._check()
+        super()._validate_params()
         check_backbone_name(self.name)
 
     def _module_arguments(self) -> dict[str, Any]:

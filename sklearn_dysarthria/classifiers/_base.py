@@ -49,8 +49,7 @@ from sklearn_dysarthria.classifiers._net import (
 from sklearn_dysarthria.classifiers._optimizers import Optimizer
 from sklearn_dysarthria.classifiers._parameter_objects import TakesParameterObjects
 from sklearn_dysarthria.classifiers._schedules import Schedule
-from sklearn_dysarthria.nn import count_parameters
-from sklearn_dysarthria.nn._ordinal import OrdinalNetwork
+from sklearn_dysarthria.nn import OrdinalNetwork, count_parameters
 
 Arrays = dict[str, np.ndarray]
 """What a network is called with: keyword argument to array of shape (n_samples, ...)."""
@@ -64,6 +63,7 @@ class TorchClassifier(ClassifierMixin, TakesParameterObjects):
     """
 
     _takes_repeated_rows = True
+    _dtype = torch.float32
     # The patients reach the inner split as `groups`; with metadata routing enabled this asks
     # for them without the user's set_fit_request.
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
@@ -203,8 +203,12 @@ class TorchClassifier(ClassifierMixin, TakesParameterObjects):
     def _schedule(self) -> Schedule:
         return self._object("lr_schedule") or Schedule()
 
+    def _failed(self, arrays: Arrays) -> np.ndarray:
+        """Return which samples are NaN, of shape (n_samples,)."""
+        return np.any([failed_rows(array) for array in arrays.values()], axis=0)
+
     def _usable_rows(self, arrays: Arrays) -> np.ndarray:
-        failed = np.any([failed_rows(array) for array in arrays.values()], axis=0)
+        failed = self._failed(arrays)
         if failed.all():
             raise ValueError("Every row is NaN: none of the recordings could be used.")
         if failed.any():
@@ -239,16 +243,6 @@ class TorchClassifier(ClassifierMixin, TakesParameterObjects):
         times_of_code = np.array([self.oversample.get(label, 1) for label in known])
         return np.repeat(train, times_of_code[codes[train]])
 
-    def _class_weights(self, codes: np.ndarray, train: np.ndarray) -> torch.Tensor | None:
-        """Weights over the rows as trained on: after leaving out and repeating."""
-        if self.class_weight is None:
-            return None
-        weights = class_weights(self._object("class_weight"), self.classes_, codes[train])
-        return torch.as_tensor(weights, dtype=self._dtype())
-
-    def _dtype(self) -> torch.dtype:
-        return torch.float32
-
     def _build_net(
         self,
         objective: Objective,
@@ -259,7 +253,10 @@ class TorchClassifier(ClassifierMixin, TakesParameterObjects):
         device: str,
         seed: int,
     ) -> TrainingNet:
-        weights = self._class_weights(codes, train)
+        weights = None
+        if self.class_weight is not None:  # of the rows as trained on: left out and repeated
+            each = class_weights(self._object("class_weight"), self.classes_, codes[train])
+            weights = torch.as_tensor(each, dtype=self._dtype)
         criterion, criterion_arguments = objective.loss._criterion(weights)
         module, module_arguments = objective.complete(
             *self._module(arrays, objective.n_outputs, seed)
@@ -366,7 +363,7 @@ class TorchClassifier(ClassifierMixin, TakesParameterObjects):
     def _rows(self, X: Any) -> tuple[Rows, np.ndarray]:
         check_is_fitted(self, "net_")
         arrays = self._check_input(X, reset=False)
-        usable = ~np.any([failed_rows(array) for array in arrays.values()], axis=0)
+        usable = ~self._failed(arrays)
         labels = np.zeros(len(usable), dtype=np.int64)
         return Rows(arrays, labels, np.flatnonzero(usable)), usable
 
@@ -391,13 +388,8 @@ def all_finite(tensors: Iterable[torch.Tensor]) -> bool:
 def check_convergence(net: NeuralNetClassifier, *, frozen_too: bool) -> None:
     """Raise if training ended with weights that are no numbers.
 
-    Parameters
-    ----------
-    net : NeuralNetClassifier
-        The trained net.
-    frozen_too : bool
-        Whether to look at frozen weights, of which there may be many: a callback can have changed
-        or frozen some.
+    Frozen weights, of which there may be many, need a look only if a callback can have changed or
+    frozen some.
     """
     weights = (w for w in net.module_.parameters() if frozen_too or w.requires_grad)
     if all_finite(chain(weights, net.module_.buffers())):

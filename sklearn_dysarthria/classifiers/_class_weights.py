@@ -96,27 +96,11 @@ ClassWeight.named = {
 def class_weights(
     class_weight: ClassWeight | Mapping[Any, float], classes: np.ndarray, codes: np.ndarray
 ) -> np.ndarray:
-    """Compute one weight per class.
+    """Return one weight per class, of shape (n_classes,); 1 for a class without rows.
 
-    Parameters
-    ----------
-    class_weight : ClassWeight or mapping
-        A mapping of labels to weights is taken as it is; labels it leaves out weigh 1.
-    classes : ndarray of shape (n_classes,)
-        Labels, sorted.
-    codes : ndarray of int
-        Class numbers of the rows as trained on.
-
-    Returns
-    -------
-    ndarray of shape (n_classes,)
-        The weights; 1 for a class without rows.
-
-    Raises
-    ------
-    ValueError
-        A mapping names labels that are no classes, or gives one a weight that is not a finite
-        number of 0 or more.
+    A mapping of labels to weights is taken as it is, and labels that it leaves out weigh 1;
+    ValueError if it names labels that are no classes, or a weight is not a finite number of 0 or
+    more.  `codes` are class numbers of the rows as trained on.
     """
     if isinstance(class_weight, Mapping):
         return _given_weights(class_weight, classes)

@@ -47,22 +47,8 @@ class ConvNeXtSeverityClassifier(ImageClassifier):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Labels in order.
-    net_ : skorch.NeuralNetClassifier
-        The trained net.
-    history_ : pandas.DataFrame
-        Losses, accuracy on the inner validation patients, learning rate and seconds, by epoch.
-    n_iter_ : int
-        Epochs trained.
-    n_parameters_ : int
-        Number of weights of the network.
-    n_head_parameters_ : int
-        Of these, the last layer's, and the thresholds of an ordinal loss.
-    image_shape_ : tuple of int
-        Channels, height and width of the images.
-    validation_patients_ : ndarray
-        Patients held out by `early_stopping`.
+    classes_, net_, history_, n_iter_, n_parameters_, n_head_parameters_, image_shape_
+    validation_patients_
 
     See Also
     --------

@@ -101,10 +101,7 @@ class EarlyStopping(ParameterObject):
     def _callback(self, others: Any) -> skorch_callbacks.EarlyStopping:
         """Return the callback that stops a training and brings the best weights back.
 
-        Parameters
-        ----------
-        others : list of skorch callbacks or None
-            The user's, which may let frozen weights learn from some epoch on.
+        `others` are the user's callbacks, which may let frozen weights learn from some epoch on.
         """
         if others:
             return skorch_callbacks.EarlyStopping(patience=self.patience, load_best=True, sink=noop)

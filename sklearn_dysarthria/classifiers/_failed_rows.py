@@ -29,16 +29,9 @@ def warn_left_out(failed: np.ndarray, stacklevel: int) -> None:
 
 
 def check_no_overflow(is_finite: np.ndarray, rows: np.ndarray) -> None:
-    """Raise ValueError where a network's output is not finite.
+    """Raise ValueError, naming the rows, where a network's output for them is not finite.
 
     As NaN probabilities such rows would pass for recordings that could not be used.
-
-    Parameters
-    ----------
-    is_finite : ndarray of bool of shape (n_rows,)
-        Whether the output is.
-    rows : ndarray of int of shape (n_rows,)
-        What the error calls them.
     """
     if not is_finite.all():
         raise ValueError(
@@ -58,20 +51,7 @@ def check_none_failed(failed: np.ndarray, method: str) -> None:
 
 
 def with_nan_rows(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """Return one row per sample from values of the usable ones; the others are NaN.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_usable, ...)
-        Results for usable rows.
-    usable : ndarray of bool of shape (n_samples,)
-        Which rows these are.
-
-    Returns
-    -------
-    ndarray of shape (n_samples, ...)
-        All rows.
-    """
+    """Return one row per sample from the values of the usable ones; the others are NaN."""
     if usable.all():
         return values
     out = np.full((len(usable), *values.shape[1:]), np.nan, dtype=values.dtype)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
@@ -30,59 +31,29 @@ BATCH = 32
 """Images per forward pass."""
 
 
+@dataclass(eq=False)
 class FrozenFeatures:
     """What a frozen backbone makes of arrays of images, computed or looked up.
 
-    Parameters
-    ----------
-    backbone : Backbone
-        In evaluation mode.
-    device : str
-        Where it is.
-    autocast : torch.dtype or None
-        Type to compute in, as in training; None is that of the weights.
-    store : ArrayStore or None
-        Where features are kept and looked up, by the image's content and the backbone's weights.
-    batch_size : int, default=32
-        Images per forward pass.
+    The backbone is in evaluation mode on `device`, and computes in the type `autocast`, as in
+    training, or in that of its weights.  `store` keeps features by the image's content and the
+    backbone's weights.
 
-    Notes
-    -----
     Kernels round differently for another number of rows: the features of an image depend, by
-    rounding (1e-6 of the largest one in single precision), on which others are computed with
-    it, and so on which are already in the store.
+    rounding (1e-6 of the largest one in single precision), on which others are computed with it,
+    and so on which are already in the store.
     """
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        device: str,
-        autocast: torch.dtype | None = None,
-        store: ArrayStore | None = None,
-        batch_size: int = BATCH,
-    ) -> None:
-        self.backbone = backbone
-        self.device = device
-        self.autocast = autocast
-        self.store = store
-        self.batch_size = batch_size
+    backbone: Backbone
+    device: str
+    autocast: torch.dtype | None = None
+    store: ArrayStore | None = None
+    batch_size: int = BATCH
 
     def __call__(self, images: np.ndarray, rows: np.ndarray, verbose: int = 0) -> np.ndarray:
-        """Return the features of some images.
+        """Return the float32 features, of shape (n_rows, out_features), of the chosen images.
 
-        Parameters
-        ----------
-        images : ndarray of shape (n_samples, 3, height, width), dtype float32
-            May be a memory map.
-        rows : ndarray of int of shape (n_rows,)
-            Which images.
-        verbose : int, default=0
-            1 shows a progress bar.
-
-        Returns
-        -------
-        ndarray of shape (n_rows, out_features), dtype float32
-            Features.
+        `images` are float32 of shape (n_samples, 3, height, width), and may be a memory map.
         """
         features = np.empty((len(rows), self.backbone.out_features), dtype=np.float32)
         starts = range(0, len(rows), self.batch_size)
@@ -173,12 +144,7 @@ def _digest_of_image(image: np.ndarray) -> str:
 class SkipFrozen:
     """Replaces the images of a training by the features that a wholly frozen backbone makes.
 
-    Parameters
-    ----------
-    cache : None, str, path, RecordingCache or joblib.Memory
-        Where these are kept, see :func:`open_store`.
-    verbose : int
-        1 shows a progress bar.
+    These are kept in `cache`, see :func:`open_store`.
     """
 
     def __init__(self, cache: Any, verbose: int) -> None:
@@ -189,20 +155,10 @@ class SkipFrozen:
     def __call__(
         self, net: TrainingNet, train: Rows, valid: Rows | None
     ) -> tuple[Rows, Rows | None]:
-        """Compute the features of the rows, each row once.
+        """Return the same rows of an initialized net with ``features`` in place of ``X``.
 
-        Parameters
-        ----------
-        net : TrainingNet
-            Initialized.
-        train, valid : Rows
-            Images of training and inner validation, of the same arrays.
-
-        Returns
-        -------
-        train, valid : Rows
-            The same rows with ``features`` in place of ``X``; unchanged if the network has no
-            backbone that is wholly frozen.
+        Those of training and of inner validation are of the same arrays; features are computed once
+        per row.  The rows are unchanged if no backbone of the network is wholly frozen.
         """
         backbone = _wholly_frozen_backbone(net.module_)
         if backbone is None:
@@ -222,19 +178,11 @@ class SkipFrozen:
         self._backbone, self._checksums = backbone, _checksums(backbone)
         self._learnable = list(backbone.parameters())  # listed once: looked at in every step
         arrays["features"] = features
-        return (
-            Rows(arrays, train.labels, train.indices),
-            None if valid is None else Rows(arrays, valid.labels, valid.indices),
-        )
+        known = None if valid is None else replace(valid, arrays=arrays)
+        return replace(train, arrays=arrays), known
 
     def check_frozen(self) -> None:
-        """Raise if the backbone has begun to learn; cheap enough for every step.
-
-        Raises
-        ------
-        ValueError
-            A callback has let weights of the backbone learn, or frozen fewer stages.
-        """
+        """Raise ValueError if a callback has let the backbone learn; cheap enough for any step."""
         if self._backbone is not None and (
             not self._backbone.is_wholly_frozen
             or any(weight.requires_grad for weight in self._learnable)
@@ -242,13 +190,7 @@ class SkipFrozen:
             raise ValueError(_CHANGED.format("let weights of the frozen backbone learn"))
 
     def check_weights(self) -> None:
-        """Raise if the backbone is not as it was when its features were computed.
-
-        Raises
-        ------
-        ValueError
-            A callback has changed weights of the backbone, or has let them learn.
-        """
+        """Raise ValueError if the backbone is not as it was when its features were computed."""
         self.check_frozen()
         if self._backbone is not None and _checksums(self._backbone) != self._checksums:
             raise ValueError(_CHANGED.format("changed weights of the frozen backbone"))

@@ -20,12 +20,7 @@ _generators = threading.RLock()
 def torch_seed(seed: int, device: str) -> Iterator[None]:
     """Seed torch inside the block and leave its global generators as they were outside.
 
-    Parameters
-    ----------
-    seed : int
-        Seed of every generator used.
-    device : str
-        Device whose generator is used besides the CPU's.
+    The generators are the CPU's, and that of `device`.
     """
     cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
     with _generators, torch.random.fork_rng(devices=cuda):
@@ -40,12 +35,8 @@ def torch_seed(seed: int, device: str) -> Iterator[None]:
 class OwnGenerator(TorchFunctionMode):
     """Let functions of torch that draw on the CPU draw from a generator of their own, here alone.
 
-    Unlike `torch_seed` it touches nothing that other threads see, and waits for none.
-
-    Parameters
-    ----------
-    seed : int
-        The numbers are those that the global generator gives after this seed.
+    The numbers are those that the global generator gives after this seed.  Unlike `torch_seed` it
+    touches nothing that other threads see, and waits for none.
     """
 
     def __init__(self, seed: int) -> None:

@@ -1,12 +1,15 @@
-"""The last layer of a network, as a parameter object."""
+"""The last layer of a network, as a parameter object; and how much the draws of one disagree."""
 
 from __future__ import annotations
 
 from numbers import Integral
 from typing import Any, ClassVar
 
+import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
 
+from sklearn_dysarthria.classifiers._failed_rows import with_nan_rows
 from sklearn_dysarthria.classifiers._parameter_objects import ParameterObject
 
 
@@ -76,7 +79,6 @@ class HyperHead(Head):
         self.n_contexts = n_contexts
 
     def _module_arguments(self) -> dict[str, Any]:
-        """Return the arguments of a network of :mod:`sklearn_dysarthria.nn` for this head."""
         return {"head": "hyper", **self.get_params()}
 
 
@@ -86,7 +88,6 @@ class DenseHead(Head):
     context = ""
 
     def _module_arguments(self) -> dict[str, Any]:
-        """Return the arguments of a network of :mod:`sklearn_dysarthria.nn` for this head."""
         return {"head": "dense"}
 
 
@@ -100,3 +101,42 @@ def check_noise_only(head: Head, estimator: Any) -> None:
             "head: context='data' needs a vector beside each image, which "
             f"{type(estimator).__name__} does not take; set context='noise'."
         )
+
+
+def _draws_contexts(classifier: Any) -> bool:
+    if classifier._object("head").context == "noise":
+        return True
+    raise AttributeError(
+        "predict_uncertainty compares draws of the noise, which only head='hyper' with "
+        "context='noise' has."
+    )
+
+
+class PredictsUncertainty:
+    """Mixin of classifiers with a head that noise generates, and whose draws can disagree."""
+
+    @available_if(_draws_contexts)
+    def predict_uncertainty(self, X):
+        """Compute how much the draws of the noise disagree.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, ...)
+            Images or features, as in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_logits)
+            Standard deviation of each logit over the fixed draws of the head; NaN for a row of
+            NaN.  There is one logit per class, or with an ordinal loss one per step between
+            neighbouring classes.  The views of `augment` play no part in it.
+        """
+        model: Any = self
+        rows, usable = model._rows(X)
+        if not len(rows):
+            return np.full((len(usable), model.net_.objective.n_logits), np.nan)
+        deviations = [
+            logits.std(dim=0, correction=0).cpu().numpy()
+            for logits in model.net_.outputs_of("logits_per_context", rows)
+        ]
+        return with_nan_rows(np.concatenate(deviations), usable)

@@ -23,16 +23,9 @@ from sklearn_dysarthria.classifiers._wrapper import ClassifierWrapper, parts_hav
 
 @dataclass(frozen=True)
 class HealthyFirst(Decision):
-    """Decide on healthy or not by P(healthy), then between the other classes.
+    """Decide on healthy or not by P(healthy), then between the other classes by `grades`.
 
-    Parameters
-    ----------
-    healthy : label
-        The label of healthy speakers.
-    threshold : float
-        Probability of being a patient from which on a sample is graded.
-    grades : Decision
-        How to decide between the other classes.
+    From a probability of `threshold` of being a patient on, a sample is graded.
     """
 
     healthy: Any

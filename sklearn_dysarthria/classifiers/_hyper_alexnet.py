@@ -4,29 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import torch
-from sklearn.utils.metaestimators import available_if
-
 from sklearn_dysarthria.classifiers._base import Arrays
-from sklearn_dysarthria.classifiers._failed_rows import with_nan_rows
+from sklearn_dysarthria.classifiers._heads import PredictsUncertainty
 from sklearn_dysarthria.classifiers._images import ImageClassifier
 from sklearn_dysarthria.classifiers._shared_parameters import document_shared_parameters
 from sklearn_dysarthria.nn import HyperAlexNetModule
 
 
-def draws_contexts(classifier: Any) -> bool:
-    """Return whether the head is generated from noise, so that its draws can disagree."""
-    if classifier._object("head").context == "noise":
-        return True
-    raise AttributeError(
-        "predict_uncertainty compares draws of the noise, which only head='hyper' with "
-        "context='noise' has."
-    )
-
-
 @document_shared_parameters
-class HyperAlexNetClassifier(ImageClassifier):
+class HyperAlexNetClassifier(PredictsUncertainty, ImageClassifier):
     """Classify images by AlexNet with a head whose weights a hypernetwork generates.
 
     AlexNet embeds the image in `embedding_dim` numbers; a small network maps a context C to the
@@ -48,24 +34,10 @@ class HyperAlexNetClassifier(ImageClassifier):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Labels.
-    net_ : skorch.NeuralNetClassifier
-        The trained net.
-    history_ : pandas.DataFrame
-        Losses, accuracy on the inner validation patients, learning rate and seconds, by epoch.
-    n_iter_ : int
-        Epochs trained.
-    n_parameters_ : int
-        Number of weights of the network.
-    n_head_parameters_ : int
-        Of these, the hypernetwork's or the linear layer's, and the thresholds of an ordinal loss.
-    image_shape_ : tuple of int
-        Channels, height and width of the images.
+    classes_, net_, history_, n_iter_, n_parameters_, n_head_parameters_, image_shape_
     n_context_features_ : int
         Size of the vectors of ``HyperHead(context="data")``; absent otherwise.
-    validation_patients_ : ndarray
-        Patients held out by `early_stopping`.
+    validation_patients_
 
     See Also
     --------
@@ -155,36 +127,3 @@ class HyperAlexNetClassifier(ImageClassifier):
         if self._uses_context:
             arguments["context_dim"] = arrays["context"].shape[1]
         return HyperAlexNetModule, arguments
-
-    @available_if(draws_contexts)
-    def predict_uncertainty(self, X):
-        """Compute how much the draws of the noise disagree.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_samples, 3, height, width)
-            Images.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_logits)
-            Standard deviation of each logit over the fixed draws of the head; NaN for a row of
-            NaN.  There is one logit per class, or with an ordinal loss one per step between
-            neighbouring classes.  The views of `augment` play no part in it.
-        """
-        return context_spread(self, X)
-
-
-def context_spread(classifier: Any, X: Any) -> np.ndarray:
-    """Return the standard deviation of the logits over the fixed contexts, row by row."""
-    rows, usable = classifier._rows(X)
-    net = classifier.net_
-    spreads = []
-    net.module_.eval()
-    if not len(rows):
-        return np.full((len(usable), net.objective.n_logits), np.nan)
-    with torch.no_grad():
-        for inputs, _ in net.batches(rows):
-            logits = net.module_.logits_per_context(inputs["X"].to(net.device))
-            spreads.append(logits.double().std(dim=0, correction=0).cpu().numpy())
-    return with_nan_rows(np.concatenate(spreads), usable)

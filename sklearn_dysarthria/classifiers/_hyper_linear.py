@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
 from sklearn_dysarthria._utils.failed_rows import failed_rows
 from sklearn_dysarthria.classifiers._base import Arrays, TorchClassifier
-from sklearn_dysarthria.classifiers._heads import check_noise_only
-from sklearn_dysarthria.classifiers._hyper_alexnet import context_spread, draws_contexts
+from sklearn_dysarthria.classifiers._heads import PredictsUncertainty, check_noise_only
 from sklearn_dysarthria.classifiers._shared_parameters import document_shared_parameters
 from sklearn_dysarthria.nn import HyperClassifierModule
 
@@ -26,7 +24,7 @@ class DoublePrecision(HyperClassifierModule):
 
 
 @document_shared_parameters
-class HyperLinearClassifier(TorchClassifier):
+class HyperLinearClassifier(PredictsUncertainty, TorchClassifier):
     """Linear classifier whose weights a hypernetwork generates from noise.
 
     The head of :class:`~sklearn_dysarthria.HyperAlexNetClassifier` on any two-dimensional
@@ -43,14 +41,7 @@ class HyperLinearClassifier(TorchClassifier):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Labels.
-    net_ : skorch.NeuralNetClassifier
-        The trained net.
-    history_ : pandas.DataFrame
-        Losses, accuracy on the inner validation patients, learning rate and seconds, by epoch.
-    n_iter_ : int
-        Epochs trained.
+    classes_, net_, history_, n_iter_, validation_patients_
     n_parameters_ : int
         Number of weights of the hypernetwork or the linear layer, and of the thresholds of an
         ordinal loss.
@@ -79,6 +70,8 @@ class HyperLinearClassifier(TorchClassifier):
     >>> bool(model.score(X, y) > 0.9)
     True
     """
+
+    _dtype = torch.float64
 
     def __init__(
         self,
@@ -127,9 +120,6 @@ class HyperLinearClassifier(TorchClassifier):
             )
         return {"X": X}
 
-    def _dtype(self) -> torch.dtype:
-        return torch.float64
-
     def _module(self, arrays: Arrays, n_classes: int, seed: int) -> tuple[type, dict[str, Any]]:
         return DoublePrecision, {
             "in_features": arrays["X"].shape[1],
@@ -137,21 +127,3 @@ class HyperLinearClassifier(TorchClassifier):
             "context_seed": seed,
             **self._object("head")._module_arguments(),
         }
-
-    @available_if(draws_contexts)
-    def predict_uncertainty(self, X):
-        """Compute how much the draws of the noise disagree.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Features.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_logits)
-            Standard deviation of each logit over the fixed draws of the head; NaN for a row of
-            NaN.  There is one logit per class, or with an ordinal loss one per step between
-            neighbouring classes.
-        """
-        return context_spread(self, X)

@@ -62,26 +62,10 @@ class ImageClassifier(TorchClassifier):
 
 
 def check_images(estimator: Any, X: Any, *, shape: tuple[int, ...] | None = None) -> np.ndarray:
-    """Validate an array of images.
+    """Return images as float32 of shape (n_samples, 3, height, width), X itself if it is that.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Named in error messages.
-    X : array-like of shape (n_samples, 3, height, width)
-        Images.
-    shape : tuple of int, optional
-        Shape of the images that `estimator` was fitted on.
-
-    Returns
-    -------
-    ndarray of shape (n_samples, 3, height, width), dtype float32
-        ``X`` itself where it already is one.
-
-    Raises
-    ------
-    ValueError
-        Another shape or type, no samples, or NaN and infinity inside an image.
+    ValueError if they cannot be read so, are of another shape than `shape`, that of the images in
+    the fit, or none at all; and for NaN and infinity inside an image.
     """
     name = type(estimator).__name__
     images = np.asarray(X)

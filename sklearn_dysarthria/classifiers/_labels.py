@@ -15,22 +15,9 @@ from sklearn_dysarthria.exceptions import PatientError
 
 
 def check_labels(y: Any) -> np.ndarray:
-    """Validate class labels.
+    """Return labels that can be sorted; numbers kept as objects become numbers.
 
-    Parameters
-    ----------
-    y : array-like of shape (n_samples,)
-        Labels.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,)
-        Labels that can be sorted; numbers kept as objects become numbers.
-
-    Raises
-    ------
-    ValueError
-        A label is missing, labels are of several types, or are no classes.
+    ValueError for a missing label, and for labels that are of several types or no classes.
     """
     if not isinstance(y, np.ndarray) or y.dtype.kind == "O":
         # Before any conversion, which would turn NaN among strings into the label "nan".
@@ -57,23 +44,7 @@ def _raise_for_several_types(y: Any) -> NoReturn:
 
 
 def check_patients(groups: Any) -> np.ndarray:
-    """Validate patient identities.
-
-    Parameters
-    ----------
-    groups : array-like of shape (n_samples,)
-        Patients, of any hashable types.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,)
-        The same.
-
-    Raises
-    ------
-    PatientError
-        A patient is missing.
-    """
+    """Return patients of any hashable types as an array; PatientError if one is missing."""
     _check_none_missing(groups, "groups", PatientError)
     if isinstance(groups, (list, tuple)):
         # As objects: 1 and "1" are two patients, and numpy would make strings of both.

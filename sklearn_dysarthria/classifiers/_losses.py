@@ -27,13 +27,7 @@ class Loss(ParameterObject):
     """Whether the classes are taken as ordered."""
 
     def _criterion(self, weight: torch.Tensor | None) -> tuple[type, dict[str, Any]]:
-        """Return the torch module of the loss, and what to make it with.
-
-        Parameters
-        ----------
-        weight : torch.Tensor of shape (n_classes,) or None
-            Weights of the classes.
-        """
+        """Return the torch module of the loss, and what to make it with (weights of classes)."""
         raise NotImplementedError
 
 
@@ -62,7 +56,6 @@ class CrossEntropy(Loss):
         self.label_smoothing = label_smoothing
 
     def _criterion(self, weight: torch.Tensor | None) -> tuple[type, dict[str, Any]]:
-        """Return the torch module of the loss, and what to make it with."""
         if self.label_smoothing:
             # torch's cross entropy would weight each term by its own class instead of the
             # sample's; with gamma=0 the focal loss is the cross entropy.
@@ -105,7 +98,6 @@ class FocalLoss(Loss):
         self.label_smoothing = label_smoothing
 
     def _criterion(self, weight: torch.Tensor | None) -> tuple[type, dict[str, Any]]:
-        """Return the torch module of the loss, and what to make it with."""
         from sklearn_dysarthria import nn
 
         return nn.FocalLoss, {
@@ -116,17 +108,17 @@ class FocalLoss(Loss):
 
 
 class OrdinalLoss(Loss):
-    """Base of losses for ordered classes; `predict` then answers the median class."""
+    """Base of losses for ordered classes, each named like its class in the networks' package.
+
+    `predict` then answers the median class.
+    """
 
     is_ordinal = True
-    torch_name: ClassVar[str]
-    """Name in :mod:`sklearn_dysarthria.nn`."""
 
     def _criterion(self, weight: torch.Tensor | None) -> tuple[type, dict[str, Any]]:
-        """Return the torch module of the loss, and what to make it with."""
         from sklearn_dysarthria import nn
 
-        return getattr(nn, self.torch_name), {"weight": weight}
+        return getattr(nn, f"{type(self).__name__}Loss"), {"weight": weight}
 
 
 class Coral(OrdinalLoss):
@@ -145,7 +137,6 @@ class Coral(OrdinalLoss):
     """
 
     name = "coral"
-    torch_name = "CoralLoss"
 
 
 class Corn(OrdinalLoss):
@@ -164,7 +155,6 @@ class Corn(OrdinalLoss):
     """
 
     name = "corn"
-    torch_name = "CornLoss"
 
 
 class CumulativeLink(OrdinalLoss):
@@ -182,7 +172,6 @@ class CumulativeLink(OrdinalLoss):
     """
 
     name = "cumulative_link"
-    torch_name = "CumulativeLinkLoss"
 
 
 Loss.named = {loss.name: loss for loss in (CrossEntropy, FocalLoss, Coral, Corn, CumulativeLink)}
@@ -190,15 +179,7 @@ Loss.named = {loss.name: loss for loss in (CrossEntropy, FocalLoss, Coral, Corn,
 
 @dataclass(frozen=True)
 class Objective:
-    """How the outputs of a network stand for classes.
-
-    Parameters
-    ----------
-    loss : Loss
-        What the network is trained for.
-    n_classes : int
-        Number of classes.
-    """
+    """How the outputs of a network stand for classes."""
 
     loss: Loss
     n_classes: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,39 +16,31 @@ from torch.utils.data import Dataset
 from sklearn_dysarthria._utils.memory_maps import drop_pages
 from sklearn_dysarthria.classifiers._generators import OwnGenerator
 from sklearn_dysarthria.classifiers._losses import Objective
-from sklearn_dysarthria.nn._augment import Augmentation
-from sklearn_dysarthria.nn._batch_norm import (
+from sklearn_dysarthria.nn import (
+    Augmentation,
+    BatchMixing,
+    MixedTarget,
     is_batch_too_small,
     normalises_batches,
     without_batch_of_one,
 )
-from sklearn_dysarthria.nn._mixing import BatchMixing, MixedTarget
 
 if TYPE_CHECKING:
     from sklearn_dysarthria.classifiers._frozen import SkipFrozen
 
 
+@dataclass(eq=False)
 class Rows(Dataset):
     """Rows of arrays, chosen by index and never copied as a whole.
 
     An index may occur many times: that is how a class is oversampled without costing memory.
-
-    Parameters
-    ----------
-    arrays : mapping of str to ndarray
-        Keyword arguments of the network, one row per sample.
-    labels : ndarray of int64 of shape (n_samples,)
-        Encoded classes.
-    indices : ndarray of int
-        Rows to iterate over.
+    `arrays` are the keyword arguments of the network, one row per sample, and `labels` encoded
+    classes.
     """
 
-    def __init__(
-        self, arrays: Mapping[str, np.ndarray], labels: np.ndarray, indices: np.ndarray
-    ) -> None:
-        self.arrays = arrays
-        self.labels = labels
-        self.indices = indices
+    arrays: Mapping[str, np.ndarray]
+    labels: np.ndarray
+    indices: np.ndarray
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -207,20 +200,10 @@ class TrainingNet(NeuralNetClassifier):
         return Rows(arrays, labels, np.arange(n_rows))
 
     def batches(self, dataset: Dataset) -> Any:
-        """Iterate in batches without a random number from torch's global generator.
+        """Iterate over rows in batches without a random number from torch's global generator.
 
         So that it need not be put back, and predictions need not wait for a training in another
         thread, which has it to itself.
-
-        Parameters
-        ----------
-        dataset : Dataset
-            Rows in order.
-
-        Returns
-        -------
-        torch.utils.data.DataLoader
-            Inputs and labels of each batch.
         """
         iterator = self.get_iterator(dataset, training=False)
         iterator.generator = torch.Generator()  # every pass draws a seed for worker processes
@@ -234,20 +217,17 @@ class TrainingNet(NeuralNetClassifier):
         for batch in self.batches(self.get_dataset(X)):
             yield to_device(self.evaluation_step(batch, training=False), device=device)
 
+    def outputs_of(self, method: str, X: Any) -> Iterator[torch.Tensor]:
+        """Yield in double precision what a method of the network, in evaluation mode, returns."""
+        self.module_.eval()
+        for inputs, _ in self.batches(self.get_dataset(X)):
+            with torch.no_grad():
+                yield getattr(self.module_, method)(**to_device(inputs, self.device)).double()
+
     def view_logits(self, X: Any, view: int) -> torch.Tensor:
-        """Compute logits of augmented samples.
+        """Compute logits of augmented samples, on the CPU and of shape (n_samples, n_logits).
 
-        Parameters
-        ----------
-        X : Rows or array-like
-            Samples.
-        view : int
-            Number of the view; each augments all samples alike, whichever they are.
-
-        Returns
-        -------
-        torch.Tensor of shape (n_samples, n_logits)
-            On the CPU.
+        Each number of a view augments all samples alike, whichever they are.
         """
         if self.augment is None:
             raise ValueError("There are no views without an augmentation.")
@@ -274,13 +254,7 @@ class TrainingNet(NeuralNetClassifier):
 
 
 class EpochProgress(Callback):
-    """A bar over epochs on standard error.
-
-    Parameters
-    ----------
-    desc : str
-        Label of the bar.
-    """
+    """A bar over epochs on standard error."""
 
     def __init__(self, desc: str) -> None:
         self.desc = desc
@@ -307,10 +281,7 @@ class EpochProgress(Callback):
 def resolve_device(device: str) -> str:
     """Return the torch device to use: ``"auto"`` is the GPU where there is one.
 
-    Raises
-    ------
-    ValueError
-        Torch does not know the device, or it is not there.
+    ValueError if torch does not know the device, or it is not there.
     """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"

@@ -15,12 +15,10 @@ SLOWEST_THRESHOLDS = 0.01
 
 
 class Optimizer(ParameterObject):
-    """Base of the optimisers; a subclass names a class of ``torch.optim``."""
+    """Base of the optimisers, each named like its class in ``torch.optim``."""
 
     kind = "an optimiser"
 
-    torch_name: ClassVar[str]
-    """Name in ``torch.optim``."""
     has_fused_form: ClassVar[bool] = True
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -44,13 +42,6 @@ class Optimizer(ParameterObject):
         Thresholds of an ordinal loss are single numbers of the size of a logit.  At the 1e-4 of a
         network of millions of weights they would stay where they begin, and no class could become
         probable that lies between two of them; nor should a decay pull them together.
-
-        Parameters
-        ----------
-        lr : float
-            Learning rate of the network.
-        weight_decay : float
-            As torch's optimisers define it.
         """
         import torch
 
@@ -58,7 +49,7 @@ class Optimizer(ParameterObject):
 
         thresholds = {"lr": max(lr, SLOWEST_THRESHOLDS), "weight_decay": 0.0}
         arguments: dict[str, Any] = {
-            "optimizer": getattr(torch.optim, self.torch_name),
+            "optimizer": getattr(torch.optim, type(self).__name__),
             "lr": lr,
             "optimizer__weight_decay": weight_decay,
             # skorch passes over patterns that no parameter matches.
@@ -96,8 +87,6 @@ class Adam(Optimizer):
     HyperLinearClassifier(optimizer=Adam())
     """
 
-    torch_name = "Adam"
-
 
 class AdamW(Optimizer):
     """Adam with a weight decay apart from the gradient, ``optimizer="adamw"``.
@@ -121,8 +110,6 @@ class AdamW(Optimizer):
     HyperLinearClassifier(optimizer=AdamW())
     """
 
-    torch_name = "AdamW"
-
 
 class SGD(Optimizer):
     """Stochastic gradient descent, ``optimizer="sgd"``.
@@ -144,8 +131,6 @@ class SGD(Optimizer):
     SGD(momentum=0.95)
     """
 
-    torch_name = "SGD"
-
     _parameter_constraints: ClassVar[dict[str, Any]] = Optimizer._parameter_constraints | {
         "momentum": [Interval(Real, 0, 1, closed="left")]
     }
@@ -155,7 +140,6 @@ class SGD(Optimizer):
         self.momentum = momentum
 
     def _own_arguments(self) -> dict[str, Any]:
-        """Return the arguments that only this class of ``torch.optim`` takes."""
         return {"momentum": self.momentum}
 
 
@@ -177,7 +161,6 @@ class RMSprop(Optimizer):
     HyperLinearClassifier(optimizer=RMSprop())
     """
 
-    torch_name = "RMSprop"
     has_fused_form = False
 
 

@@ -36,20 +36,7 @@ class ParameterObject(BaseEstimator):
 
     @classmethod
     def _from_name(cls, name: str, parameter: str) -> ParameterObject:
-        """Return the object that a string stands for.
-
-        Parameters
-        ----------
-        name : str
-            The string.
-        parameter : str
-            Parameter of the estimator, for messages.
-
-        Raises
-        ------
-        ValueError
-            Nothing of this kind has the name.
-        """
+        """Return the object that a string stands for; ValueError, naming the parameter, if none."""
         if name in cls.named:
             return cls.named[name]()
         close = difflib.get_close_matches(name, cls.named, n=1)
@@ -78,36 +65,13 @@ class ParameterObject(BaseEstimator):
     def __hash__(self) -> int:
         return hash(type(self))  # parameters may change
 
-    def _check(self) -> None:
-        """Raise ValueError for a value that is not allowed, or values that contradict each other.
-
-        The message names the parameter and the class of the object.
-        """
-        self._validate_params()
-
 
 def resolve(value: Any, kind: type[ParameterObject], parameter: str) -> Any:
-    """Return the parameter object that a value stands for.
+    """Return the parameter object that a value of a parameter stands for, or None.
 
-    Parameters
-    ----------
-    value : object
-        A parameter of an estimator: None, a string, or an object of the kind.  It is not changed.
-    kind : type
-        Subclass of :class:`ParameterObject` whose objects are allowed.
-    parameter : str
-        Name of the parameter, for messages.
-
-    Returns
-    -------
-    ParameterObject or None
-        The value itself, or a new object if it is a string.
-
-    Raises
-    ------
-    InvalidParameterError
-        The value is something else, the string is not known, or the object holds a value that is
-        not allowed.  It is a ValueError and a TypeError.
+    It is the value itself, never changed, or a new object if it is a string.
+    InvalidParameterError, a ValueError and TypeError that names the parameter, if the value is
+    something else, the string is not known, or the object holds a value that is not allowed.
     """
     if value is None or isinstance(value, kind.plain_types):
         return value
@@ -118,7 +82,7 @@ def resolve(value: Any, kind: type[ParameterObject], parameter: str) -> Any:
     else:
         raise InvalidParameterError(f"{parameter}={value!r} must be {kind._expected()}.")
     try:
-        found._check()
+        found._validate_params()
     except InvalidParameterError as error:
         raise InvalidParameterError(f"{parameter}: {error}") from None
     return found

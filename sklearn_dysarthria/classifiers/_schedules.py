@@ -56,12 +56,7 @@ class Schedule(ParameterObject):
     def _check_training(self, max_epochs: int, early_stopping: Any) -> None:
         """Raise ValueError for a schedule that cannot work with the other parameters.
 
-        Parameters
-        ----------
-        max_epochs : int
-            Epochs of the training.
-        early_stopping : EarlyStopping or None
-            Whether there is a loss on patients who are not trained on.
+        Only with an `early_stopping` is there a loss on patients who are not trained on.
         """
         if self.name == "plateau" and early_stopping is None:
             raise ValueError(
@@ -79,13 +74,7 @@ class Schedule(ParameterObject):
             )
 
     def _callback(self, patience: int) -> LearningRateSchedule | None:
-        """Return the callback that sets the rate, or None for a rate that never changes.
-
-        Parameters
-        ----------
-        patience : int
-            Of early stopping.
-        """
+        """Return the callback that sets the rate, or None for a rate that never changes."""
         if self.name is None and not self.warmup_epochs:
             return None
         return LearningRateSchedule(self.name, self.warmup_epochs, patience)
@@ -97,24 +86,10 @@ Schedule.named = {name: partial(Schedule, name) for name in SCHEDULES}
 def torch_scheduler(
     schedule: str | None, optimizer: Optimizer, n_epochs: int, patience: int
 ) -> Any:
-    """Make torch's scheduler, which is stepped once after every epoch.
+    """Make torch's scheduler, which is stepped once after every epoch; None without a schedule.
 
-    Parameters
-    ----------
-    schedule : str or None
-        Name of a :class:`Schedule`; None has no scheduler.
-    optimizer : torch.optim.Optimizer
-        Its learning rate is the upper limit of the schedule; ``"one_cycle"`` reaches it
-        only where its peak does not fall between two epochs.
-    n_epochs : int
-        Epochs of the schedule.
-    patience : int
-        Of early stopping.
-
-    Returns
-    -------
-    scheduler or None
-        See :class:`Schedule` for what each does.
+    The optimiser's learning rate is the upper limit of the schedule; ``"one_cycle"`` reaches it
+    only where its peak does not fall between two epochs.  `patience` is that of early stopping.
     """
     if schedule == "cosine":
         return lr_scheduler.CosineAnnealingLR(optimizer, T_max=n_epochs)
@@ -138,16 +113,9 @@ def torch_scheduler(
 
 
 class LearningRateSchedule(Callback):
-    """Set the learning rate before every epoch and record it.
+    """Set the learning rate before every epoch and record it; see :class:`Schedule`.
 
-    Parameters
-    ----------
-    schedule : str or None
-        Name of a :class:`Schedule`.
-    warmup_epochs : int
-        The rate rises in equal steps during so many epochs before the schedule begins.
-    patience : int
-        Of early stopping; ``"plateau"`` waits half as long.
+    ``"plateau"`` waits half as long as the `patience` of early stopping.
     """
 
     def __init__(self, schedule: str | None, warmup_epochs: int, patience: int) -> None:

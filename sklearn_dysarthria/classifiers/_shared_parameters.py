@@ -1,4 +1,4 @@
-"""What the classifiers' common parameters mean, written once and put into each docstring."""
+"""What the classifiers' common parameters and attributes mean, written once for each docstring."""
 
 from __future__ import annotations
 
@@ -92,22 +92,34 @@ SHARED_PARAMETERS: dict[str, tuple[str, str]] = {
 }
 """Type and meaning of each; the default is the signature's."""
 
+SHARED_ATTRIBUTES: dict[str, tuple[str, str]] = {
+    "classes_": ("ndarray of shape (n_classes,)", "Labels in order."),
+    "net_": ("skorch.NeuralNetClassifier", "The trained net."),
+    "history_": (
+        "pandas.DataFrame",
+        "Losses, accuracy on the inner validation patients, learning rate and seconds, by epoch.",
+    ),
+    "n_iter_": ("int", "Epochs trained."),
+    "n_parameters_": ("int", "Number of weights of the network."),
+    "n_head_parameters_": (
+        "int",
+        "Of these, those of the head (the last layer, or the hypernetwork that generates it), and\n"
+        "the thresholds of an ordinal loss.",
+    ),
+    "image_shape_": ("tuple of int", "Channels, height and width of the images."),
+    "validation_patients_": ("ndarray", "Patients held out by `early_stopping`."),
+}
+"""Type and meaning of each."""
+
 Class = TypeVar("Class", bound=type)
 
 
 def document_shared_parameters(cls: Class) -> Class:
-    """Complete the ``Parameters`` section of a class's docstring.
+    """Complete the sections ``Parameters`` and ``Attributes`` of a class's docstring.
 
-    Parameters
-    ----------
-    cls : type
-        Its docstring describes its own parameters, and any shared one that means something else
-        here.
-
-    Returns
-    -------
-    type
-        The class; its docstring describes every parameter of ``__init__``, in that order.
+    It describes its own parameters, and any shared one that means something else here; the others
+    are put between them, in the order of ``__init__``.  Among the attributes, a line that is but
+    names, ``classes_, net_``, stands for the descriptions of these shared ones.
     """
     if cls.__doc__ is None:  # python -OO
         return cls
@@ -120,6 +132,8 @@ def document_shared_parameters(cls: Class) -> Class:
         body = described.get(name) or _shared(name, parameter.default)
         paragraphs.append(f"{name}{body.rstrip()}\n")
     section = "".join(paragraphs)
+    names_alone = re.compile(r"^\w+_(?:, \w+_)*$", flags=re.MULTILINE)
+    after = names_alone.sub(_shared_attributes, after)
     cls.__doc__ = f"{before}Parameters\n----------\n{section}\n{attributes}{after}\n"
     return cls
 
@@ -133,3 +147,10 @@ def _shared(name: str, default: object) -> str:
     else:
         shown = f"default={default}"
     return f" : {kind}, {shown}\n{indent(meaning, '    ')}\n"
+
+
+def _shared_attributes(names: re.Match[str]) -> str:
+    described = {name: SHARED_ATTRIBUTES[name] for name in names[0].split(", ")}
+    return "\n".join(
+        f"{name} : {kind}\n{indent(meaning, '    ')}" for name, (kind, meaning) in described.items()
+    )

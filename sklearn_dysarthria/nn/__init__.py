@@ -4,12 +4,12 @@ Nothing here knows of scikit-learn or skorch; :mod:`sklearn_dysarthria.classifie
 modules into estimators.
 """
 
-from sklearn_dysarthria._utils.torch_stack import require_torch_stack
+from sklearn_dysarthria.nn._torch_versions import require_torch_stack
 
 # Before anything below imports torch: releases that do not match fail here, in one sentence.
 require_torch_stack()
 
-from sklearn_dysarthria.nn._augment import SpecAugment  # noqa: E402
+from sklearn_dysarthria.nn._augment import Augmentation, SpecAugment  # noqa: E402
 from sklearn_dysarthria.nn._backbone import Backbone  # noqa: E402
 from sklearn_dysarthria.nn._backbones import (  # noqa: E402
     BACKBONES,
@@ -17,7 +17,15 @@ from sklearn_dysarthria.nn._backbones import (  # noqa: E402
     check_backbone_name,
     list_backbones,
 )
+from sklearn_dysarthria.nn._batch_norm import (  # noqa: E402
+    is_batch_too_small,
+    normalises_batches,
+    without_batch_of_one,
+)
 from sklearn_dysarthria.nn._fusion import (  # noqa: E402
+    FUSIONS,
+    FUSIONS_WITH_ABSENT_VECTOR,
+    FUSIONS_WITH_WEIGHTS,
     AttentionFusion,
     ConcatFusion,
     FiLMFusion,
@@ -45,8 +53,12 @@ from sklearn_dysarthria.nn._weights import load_backbone_weights  # noqa: E402
 
 __all__ = [
     "BACKBONES",
+    "FUSIONS",
+    "FUSIONS_WITH_ABSENT_VECTOR",
+    "FUSIONS_WITH_WEIGHTS",
     "AttentionFusion",
     "AugmentChain",
+    "Augmentation",
     "Backbone",
     "BackboneModule",
     "BatchMixing",
@@ -69,7 +81,10 @@ __all__ = [
     "build_backbone",
     "check_backbone_name",
     "count_parameters",
+    "is_batch_too_small",
     "list_backbones",
     "load_backbone_weights",
+    "normalises_batches",
     "ordinal_probabilities",
+    "without_batch_of_one",
 ]

@@ -40,26 +40,10 @@ class Augmentation(nn.Module):
 def draw_a_change(
     augmentation: Augmentation, draw: Callable[[], Draw], changes: Callable[[Draw], bool]
 ) -> Draw:
-    """Draw until the draw changes something.
+    """Draw until a draw changes images.
 
-    Parameters
-    ----------
-    augmentation : Augmentation
-        Named in the error.
-    draw : callable
-        Makes a draw.
-    changes : callable
-        Whether a draw changes images.
-
-    Returns
-    -------
-    draw
-        The first one that does.
-
-    Raises
-    ------
-    ValueError
-        None of many draws does: the augmentation is too weak for views of such images.
+    ValueError, naming the augmentation, if none of many draws does: it is too weak for views of
+    such images.
     """
     for _ in range(_MOST_DRAWS):
         drawn = draw()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from numbers import Integral
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,20 +28,7 @@ class Published(NamedTuple):
 
     @classmethod
     def of(cls, network: nn.Module, last_layer: str | None = None) -> Published:
-        """Describe a network before any cut by ``depth``.
-
-        Parameters
-        ----------
-        network : torch.nn.Module
-            The network.
-        last_layer : str, optional
-            Path of its last layer, if it still has one.
-
-        Returns
-        -------
-        Published
-            Its tensors.
-        """
+        """Describe a network before any cut by ``depth``; the last layer is a path, if any."""
         specs = {
             name: TensorSpec(tuple(tensor.shape), tensor.is_floating_point())
             for name, tensor in network.state_dict().items()
@@ -270,17 +258,18 @@ class Backbone(nn.Module):
             return 0
         if stages == "all":
             return available
-        try:
-            count = operator.index(stages)  # type: ignore[arg-type]
-        except TypeError:
-            count = -1
-        if isinstance(stages, bool) or not 0 <= count <= available:
+        if not is_count(stages, 0, available):
             raise ValueError(
                 f"freeze must be None, 'all', or a number of stages from 0 to {available} "
                 f"({self.name} has {available} stages: {', '.join(self.stage_names)}), "
                 f"got {stages!r}."
             )
-        return count
+        return operator.index(stages)  # type: ignore[arg-type]
+
+
+def is_count(value: Any, low: int, high: int) -> bool:
+    """Check whether a value is an integer, and no bool, from one number to another."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and low <= int(value) <= high
 
 
 # Modules in which torchvision's and timm's networks keep their blocks: what is inside is counted.
@@ -290,16 +279,8 @@ _CONTAINERS = frozenset({"features", "encoder", "layers", "blocks", "stages", "t
 def blocks_as_stages(network: nn.Module) -> dict[str, list[str]]:
     """List the blocks of a network, each with the parameterless modules that follow it.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Any network, its last layer already cut out.
-
-    Returns
-    -------
-    dict of str to list of str
-        Path of every block that holds parameters, and the paths of all modules that stay in
-        evaluation mode while it is frozen.
+    The network's last layer is already cut out.  The values are the paths of all modules that stay
+    in evaluation mode while the block is frozen.
     """
     groups: dict[str, list[str]] = {}
     before_the_first: list[str] = []

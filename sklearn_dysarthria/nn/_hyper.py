@@ -7,7 +7,7 @@ of 512 and becomes the 768 × 2 weights of the classification layer.
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -241,6 +241,17 @@ class HyperLinear(nn.Module):
         return context
 
 
+def build_head(
+    head: str, in_features: int, n_classes: int, **arguments: Any
+) -> HyperLinear | nn.Linear:
+    """Return a :class:`HyperLinear` with more arguments, or for ``"dense"`` a linear layer."""
+    if head not in HEADS:
+        raise ValueError(f"head must be one of {HEADS}, got {head!r}.")
+    if head == "dense":
+        return nn.Linear(in_features, n_classes)
+    return HyperLinear(in_features, n_classes, **arguments)
+
+
 class HyperClassifierModule(nn.Module):
     """Classifier of feature vectors with one linear layer, generated or not.
 
@@ -276,13 +287,8 @@ class HyperClassifierModule(nn.Module):
         head: str = "hyper",
     ) -> None:
         super().__init__()
-        if head not in HEADS:
-            raise ValueError(f"head must be one of {HEADS}, got {head!r}.")
-        self.head: nn.Module
-        if head == "dense":
-            self.head = nn.Linear(in_features, n_classes)
-            return
-        self.head = HyperLinear(
+        self.head = build_head(
+            head,
             in_features,
             n_classes,
             context_dim=context_dim,

@@ -198,23 +198,7 @@ class ImageAugment(Augmentation):
 
 
 def jitter_strengths(color_jitter: float | Sequence[float]) -> tuple[float, float, float]:
-    """Return the strengths of brightness, contrast and saturation.
-
-    Parameters
-    ----------
-    color_jitter : float or sequence of three floats
-        Of all alike, or of each.
-
-    Returns
-    -------
-    tuple of three floats
-        The strengths.
-
-    Raises
-    ------
-    ValueError
-        Not one or three numbers from 0 to 1.
-    """
+    """Return the strengths of brightness, contrast and saturation; ValueError if out of range."""
     given: Any = color_jitter
     given = (given,) * 3 if isinstance(given, Real) else tuple(given)
     if len(given) != 3 or any(not isinstance(s, Real) or not _is_share(s) for s in given):

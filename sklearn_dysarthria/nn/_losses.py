@@ -12,22 +12,9 @@ REDUCTIONS = ("mean", "sum", "none")
 
 
 def class_weight_tensor(weight: Any) -> Tensor | None:
-    """Validate the weights of classes.
+    """Return weights of classes as a floating-point copy of shape (n_classes,).
 
-    Parameters
-    ----------
-    weight : array-like of shape (n_classes,) or None
-        Non-negative weight of each class.
-
-    Returns
-    -------
-    torch.Tensor of shape (n_classes,) or None
-        A copy, in floating point.
-
-    Raises
-    ------
-    ValueError
-        Another shape, or a weight that is negative or no number.
+    ValueError for another shape, and for a weight that is negative or no number.
     """
     if weight is None:
         return None

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sklearn_dysarthria.nn._backbone import Backbone
 from sklearn_dysarthria.nn._backbones import build_backbone
-from sklearn_dysarthria.nn._hyper import HEADS, HyperLinear
+from sklearn_dysarthria.nn._hyper import HyperLinear, build_head
 
 
 class HyperAlexNetModule(nn.Module):
@@ -82,8 +82,6 @@ class HyperAlexNetModule(nn.Module):
         image_size: int | tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
-        if head not in HEADS:
-            raise ValueError(f"head must be one of {HEADS}, got {head!r}.")
         self.backbone: Backbone = build_backbone(
             backbone,
             weights=weights,
@@ -92,20 +90,17 @@ class HyperAlexNetModule(nn.Module):
             image_size=image_size,
         ).freeze(freeze)
         self.embedding = nn.Linear(self.backbone.out_features, embedding_dim)
-        self.head: HyperLinear | nn.Linear
-        if head == "hyper":
-            self.head = HyperLinear(
-                embedding_dim,
-                n_classes,
-                context_dim=context_dim,
-                hidden_dim=hidden_dim,
-                n_contexts=n_contexts,
-                context=context,
-                seed=context_seed,
-                n_hidden_layers=n_hidden_layers,
-            )
-        else:
-            self.head = nn.Linear(embedding_dim, n_classes)
+        self.head = build_head(
+            head,
+            embedding_dim,
+            n_classes,
+            context_dim=context_dim,
+            hidden_dim=hidden_dim,
+            n_contexts=n_contexts,
+            context=context,
+            seed=context_seed,
+            n_hidden_layers=n_hidden_layers,
+        )
 
     def embed(self, X: Tensor | None = None, features: Tensor | None = None) -> Tensor:
         """Compute the embedding.

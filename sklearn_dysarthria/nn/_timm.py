@@ -16,23 +16,7 @@ _MINIMUM_SIZE_OF_INCEPTION = 75
 
 
 def require_timm(name: str) -> Any:
-    """Import timm.
-
-    Parameters
-    ----------
-    name : str
-        The backbone that needs it.
-
-    Returns
-    -------
-    module
-        timm.
-
-    Raises
-    ------
-    ImportError
-        It is not installed.
-    """
+    """Return the module timm, which the backbone of a name needs; ImportError if not installed."""
     try:
         import timm
     except ImportError:
@@ -41,52 +25,19 @@ def require_timm(name: str) -> Any:
 
 
 def timm_names() -> list[str]:
-    """List timm's architectures, with the prefix.
-
-    Returns
-    -------
-    list of str
-        Without the tags of pretrained weights.
-    """
+    """List timm's architectures, with the prefix and without the tags of pretrained weights."""
     return [PREFIX + name for name in require_timm("The list of them").list_models()]
 
 
 def is_timm_name(name: str) -> bool:
-    """Check whether timm knows an architecture, and the tag if there is one.
-
-    Parameters
-    ----------
-    name : str
-        ``"timm/<architecture>"`` or ``"timm/<architecture>.<tag>"``.
-
-    Returns
-    -------
-    bool
-        Whether it does.
-
-    Raises
-    ------
-    ImportError
-        timm is not installed.
-    """
+    """Check whether timm knows ``"timm/<architecture>"`` or ``"timm/<architecture>.<tag>"``."""
     timm = require_timm(name)
     architecture, _, tag = name.removeprefix(PREFIX).partition(".")
     return timm.is_model(architecture) and (not tag or tag in timm_tags(name))
 
 
 def timm_tags(name: str) -> list[str]:
-    """List the tags under which timm publishes weights.
-
-    Parameters
-    ----------
-    name : str
-        As for :func:`is_timm_name`.
-
-    Returns
-    -------
-    list of str
-        Tags; a name may have none.
-    """
+    """List the tags under which timm publishes weights for a name; there may be none."""
     require_timm(name)
     from timm.models import get_arch_pretrained_cfgs
 
@@ -101,28 +52,11 @@ def build_timm(
     stochastic_depth_prob: float | None = None,
     image_size: tuple[int, int] | None = None,
 ) -> Backbone:
-    """Build a network of timm's without its classifier.
+    """Build a network of timm's without its classifier, with random weights.
 
-    Parameters
-    ----------
-    name : str
-        As for :func:`is_timm_name`.
-    stochastic_depth_prob : float, optional
-        timm's ``drop_path_rate``; None is the network's own.
-    image_size : tuple of int, optional
-        Height and width of the images, for networks that are built for one size.
-
-    Returns
-    -------
-    Backbone
-        With random weights.
-
-    Raises
-    ------
-    ValueError
-        The image size does not fit, or the network has no stochastic depth.
-    ImportError
-        timm is not installed.
+    ``stochastic_depth_prob`` is timm's ``drop_path_rate``; None is the network's own.
+    ``image_size`` is height and width of the images, for networks that are built for one size.
+    ValueError if the size does not fit, or the network has no stochastic depth.
     """
     timm = require_timm(name)
     short = name.removeprefix(PREFIX)
@@ -144,7 +78,7 @@ def build_timm(
     except (AssertionError, ValueError, RuntimeError) as error:
         height, width = image_size or published.input_size[1:]
         raise ValueError(
-            f"{name} cannot be built for images of {height} × {width} ({_first_line(error)}); its "
+            f"{name} cannot be built for images of {height} × {width} ({first_line(error)}); its "
             f"published size is {published.input_size[1]} × {published.input_size[2]}."
         ) from None
     whole = frozenset(network.state_dict())
@@ -162,24 +96,10 @@ def build_timm(
 
 
 def download_timm(name: str, weights: str) -> dict[str, Tensor]:
-    """Load weights through timm, from its cache or its hub.
+    """Return the state dict of the whole network, in timm's current names, from its cache or hub.
 
-    Parameters
-    ----------
-    name : str
-        As for :func:`is_timm_name`.
-    weights : str
-        A tag, or ``"pretrained"`` for the one in ``name`` or timm's first.
-
-    Returns
-    -------
-    dict of str to torch.Tensor
-        State dict of the whole network in timm's current names.
-
-    Raises
-    ------
-    WeightsError
-        They are not there and cannot be downloaded.
+    ``weights`` is a tag, or ``"pretrained"`` for the one in ``name`` or timm's first.  WeightsError
+    if they are not there and cannot be downloaded.
     """
     timm = require_timm(name)
     short = name.removeprefix(PREFIX)
@@ -190,7 +110,7 @@ def download_timm(name: str, weights: str) -> dict[str, Tensor]:
         return timm.create_model(short, pretrained=True).state_dict()
     except Exception as error:  # the hub's client may raise anything
         raise WeightsError(
-            f"Cannot get the weights of timm's {short!r} ({_first_line(error)}); download them on "
+            f"Cannot get the weights of timm's {short!r} ({first_line(error)}); download them on "
             "another computer and give the path of the state dict as weights."
         ) from error
 
@@ -208,5 +128,8 @@ def _minimum_size(short: str) -> int:
     return _MINIMUM_SIZE_OF_INCEPTION if short.startswith("inception_") else _MINIMUM_SIZE
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+def first_line(error: BaseException) -> str:
+    """Return what an error says, in one line."""
+    line = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    # The unpickler of a text file says no more than a number.
+    return f"{type(error).__name__}: {line}" if line.isdigit() else line

@@ -15,7 +15,7 @@ from torch import nn
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 from torchvision.ops import StochasticDepth
 
-from sklearn_dysarthria.nn._backbone import Backbone, Published, blocks_as_stages
+from sklearn_dysarthria.nn._backbone import Backbone, Published, blocks_as_stages, is_count
 
 # --------------------------------------------------------------------- AlexNet and ConvNeXt
 
@@ -30,16 +30,12 @@ class _Stage:
 def _checked_depth(name: str, depth: int | None, available: int) -> int:
     if depth is None:
         return available
-    try:
-        count = operator.index(depth)
-    except TypeError:
-        count = 0
-    if isinstance(depth, bool) or not 1 <= count <= available:
+    if not is_count(depth, 1, available):
         raise ValueError(
             f"depth must be None or a number of stages from 1 to {available} ({name} has "
             f"{available}), got {depth!r}."
         )
-    return count
+    return operator.index(depth)
 
 
 def _first_stages(
@@ -69,18 +65,7 @@ _CHANNEL_MULTIPLE = 8
 
 
 def check_width(width: float) -> None:
-    """Raise unless a width can multiply numbers of channels.
-
-    Parameters
-    ----------
-    width : float
-        The multiplier.
-
-    Raises
-    ------
-    ValueError
-        It is not a positive finite number.
-    """
+    """Raise ValueError unless a width is a positive finite number, which can multiply channels."""
     if isinstance(width, bool) or not isinstance(width, Real) or not 0 < width < math.inf:
         raise ValueError(f"width must be a positive finite number, got {width!r}.")
 
@@ -121,27 +106,7 @@ _ALEXNET_MINIMUM_SIZE = 63
 
 
 def build_alexnet(name: str, *, depth: int | None = None, width: float = 1.0) -> Backbone:
-    """Build AlexNet.
-
-    Parameters
-    ----------
-    name : str
-        ``"alexnet"``.
-    depth : int, optional
-        Number of stages that are kept.
-    width : float, default=1.0
-        Multiplier of the channels.
-
-    Returns
-    -------
-    Backbone
-        Up to seven stages.
-
-    Raises
-    ------
-    ValueError
-        There are not that many stages.
-    """
+    """Build AlexNet, the first ``depth`` of its seven stages, with channels times ``width``."""
     network = _alexnet(width)
     published = Published.of(network, "classifier.6")
     stages = {}
@@ -208,28 +173,10 @@ def build_convnext(
     width: float = 1.0,
     stochastic_depth_prob: float | None = None,
 ) -> Backbone:
-    """Build a ConvNeXt.
+    """Build a ConvNeXt, the first ``depth`` of its five stages, with channels times ``width``.
 
-    Parameters
-    ----------
-    name : str
-        Name of the variant.
-    depth : int, optional
-        Number of stages that are kept.
-    width : float, default=1.0
-        Multiplier of the channels.
-    stochastic_depth_prob : float, optional
-        Of the last block of the whole network; None is the variant's own.
-
-    Returns
-    -------
-    Backbone
-        Up to five stages.
-
-    Raises
-    ------
-    ValueError
-        There are not that many stages.
+    ``stochastic_depth_prob`` is that of the last block of the whole network; None is the variant's
+    own.
     """
     variant = _CONVNEXTS[name]
     network = variant.build(stochastic_depth_prob, width)
@@ -276,17 +223,9 @@ _DEFAULT_SIZE = 224
 
 
 def other_task(name: str) -> str | None:
-    """Return what a network of torchvision's is for, if it does not classify images.
+    """Return what a network of torchvision's is for, such as ``"detection"``.
 
-    Parameters
-    ----------
-    name : str
-        Any name.
-
-    Returns
-    -------
-    str or None
-        Such as ``"detection"``; None for other names.
+    None if it classifies images, or torchvision has no network of this name.
     """
     if name in TORCHVISION or name not in torchvision.models.list_models():
         return None
@@ -300,29 +239,13 @@ def build_torchvision(
     stochastic_depth_prob: float | None = None,
     image_size: tuple[int, int] | None = None,
 ) -> Backbone:
-    """Build a network of torchvision's without its last layer.
+    """Build a network of torchvision's, one of ``TORCHVISION``, without its last layer.
 
-    Parameters
-    ----------
-    name : str
-        One of ``TORCHVISION``.
-    pretrained : bool, default=False
-        Whether published weights will be loaded.  GoogLeNet and Inception v3 then undo the
-        standardisation of the image first, as torchvision's do, since they were trained without.
-    stochastic_depth_prob : float, optional
-        Of the last block; None is the network's own.
-    image_size : tuple of int, optional
-        Height and width of the images, for networks that are built for one size.
-
-    Returns
-    -------
-    Backbone
-        With random weights.
-
-    Raises
-    ------
-    ValueError
-        The image size does not fit, or the network has no stochastic depth.
+    If published weights will be loaded (``pretrained``), GoogLeNet and Inception v3 undo the
+    standardisation of the image first, as torchvision's do, since they were trained without.
+    ``stochastic_depth_prob`` is that of the last block; None is the network's own.  ``image_size``
+    is height and width of the images, for networks that are built for one size.  ValueError if the
+    size does not fit, or the network has no stochastic depth.
     """
     options: dict[str, Any] = {}
     fixed_size: tuple[int, int] | None = None

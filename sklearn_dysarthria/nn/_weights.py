@@ -19,7 +19,13 @@ from torch import Tensor
 
 from sklearn_dysarthria.exceptions import WeightsError
 from sklearn_dysarthria.nn._backbone import Backbone, TensorSpec
-from sklearn_dysarthria.nn._timm import PREFIX, PRETRAINED, download_timm, timm_tags
+from sklearn_dysarthria.nn._timm import (
+    PREFIX,
+    PRETRAINED,
+    download_timm,
+    first_line,
+    timm_tags,
+)
 
 _N_LISTED = 5
 # The number of batches that a normalisation layer has seen: no output depends on it, and files
@@ -207,12 +213,6 @@ def _published(backbone_name: str) -> dict[str, Any]:
     return {**short, **{f"{names.__name__}.{name}": member for name, member in short.items()}}
 
 
-def _first_line(error: BaseException) -> str:
-    line = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-    # The unpickler of a text file says no more than a number.
-    return f"{type(error).__name__}: {line}" if line.isdigit() else line
-
-
 def _download(member: Any) -> Any:
     offline = (
         "download it on another computer and give the path of the file as weights, or put it "
@@ -224,12 +224,12 @@ def _download(member: Any) -> Any:
         if isinstance(error, urllib.error.HTTPError):
             error.close()  # it is also the open response
         raise WeightsError(
-            f"Cannot download {member!r} from {member.url} ({_first_line(error)}); {offline}."
+            f"Cannot download {member!r} from {member.url} ({first_line(error)}); {offline}."
         ) from None
     except _UNREADABLE as error:
         raise WeightsError(
             f"What came from {member.url}, or was kept from it, is not {member!r} "
-            f"({_first_line(error)}); {offline}."
+            f"({first_line(error)}); {offline}."
         ) from None
 
 
@@ -248,7 +248,7 @@ def _read(path: str, backbone_name: str) -> Any:
         raise
     except (OSError, *_UNREADABLE) as error:
         raise WeightsError(
-            f"{path!r} cannot be read as a state dict ({_first_line(error)}); save one with "
+            f"{path!r} cannot be read as a state dict ({first_line(error)}); save one with "
             "torch.save(model.state_dict(), path)."
         ) from None
 
@@ -264,4 +264,4 @@ def _read_safetensors(path: str) -> dict[str, Tensor]:
     try:
         return load_file(path, device="cpu")
     except SafetensorError as error:
-        raise ValueError(_first_line(error)) from None
+        raise ValueError(first_line(error)) from None

@@ -7,8 +7,8 @@ from importlib import metadata
 
 import pytest
 
-from sklearn_dysarthria._utils.torch_stack import require_torch_stack
 from sklearn_dysarthria.exceptions import TorchStackError
+from sklearn_dysarthria.nn._torch_versions import require_torch_stack
 
 NO_OPERATOR = "operator torchvision::nms does not exist"
 UNDEFINED = "torchvision/_C.so: undefined symbol: aoti_torch_abi_version"

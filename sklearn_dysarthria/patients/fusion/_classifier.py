@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.base import MetaEstimatorMixin, _fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
@@ -17,14 +16,13 @@ from sklearn_dysarthria._utils.decisions import Decision, decision_of
 from sklearn_dysarthria._utils.estimators import forget_fit
 from sklearn_dysarthria.classifiers._base import Arrays, TorchClassifier
 from sklearn_dysarthria.classifiers._heads import check_noise_only
-from sklearn_dysarthria.classifiers._net import Rows
 from sklearn_dysarthria.classifiers._parameter_objects import TakesParameterObjects
 from sklearn_dysarthria.classifiers._shared_parameters import document_shared_parameters
-from sklearn_dysarthria.nn import TaskFusionModule
-from sklearn_dysarthria.nn._fusion import (
+from sklearn_dysarthria.nn import (
     FUSIONS,
     FUSIONS_WITH_ABSENT_VECTOR,
     FUSIONS_WITH_WEIGHTS,
+    TaskFusionModule,
 )
 from sklearn_dysarthria.patients._leaks import TrainingPatients
 from sklearn_dysarthria.patients._patient_classifier import PatientClassifier
@@ -122,16 +120,9 @@ class TaskFusionClassifier(MetaEstimatorMixin, TakesParameterObjects, PatientCla
         Shape of what `transformer` makes of a recording.
     classifier_ : estimator
         The network as a classifier of items.
-    net_ : skorch.NeuralNetClassifier
-        The trained net.
+    net_, n_iter_, n_parameters_, validation_patients_
     history_ : pandas.DataFrame
         Losses, accuracy on the inner validation items, learning rate and seconds, by epoch.
-    n_iter_ : int
-        Epochs trained.
-    n_parameters_ : int
-        Number of weights of the network.
-    validation_patients_ : ndarray
-        Patients held out by `early_stopping`.
     training_patients_ : object
         Hashes of the training patients and their recordings.
 
@@ -450,10 +441,7 @@ class TaskFusionClassifier(MetaEstimatorMixin, TakesParameterObjects, PatientCla
 class TaskItemClassifier(TorchClassifier):
     """Classify items of several recordings, of which some may be missing.
 
-    Parameters
-    ----------
-    parameters : dict
-        Those of :class:`TaskFusionClassifier`, each of which becomes an attribute.
+    The parameters are those of :class:`TaskFusionClassifier`, each of which becomes an attribute.
     """
 
     fusion: str
@@ -492,34 +480,11 @@ class TaskItemClassifier(TorchClassifier):
 
     # Failed recordings are missing from the items by now, so that no item has to be left out; to
     # look for NaN, all of the items would have to be gathered.
-    def _usable_rows(self, arrays: Arrays) -> np.ndarray:
-        return np.arange(len(arrays["present"]))
-
-    def _rows(self, X: TaskItems) -> tuple[Rows, np.ndarray]:
-        arrays = self._check_input(X, reset=False)
-        everything = np.arange(len(X))
-        return Rows(arrays, np.zeros(len(X), np.int64), everything), np.ones(len(X), dtype=bool)
+    def _failed(self, arrays: Arrays) -> np.ndarray:
+        return np.zeros(len(arrays["present"]), dtype=bool)
 
     def task_weights(self, X: TaskItems) -> np.ndarray:
-        """Compute how much each task weighs; see :meth:`TaskFusionModule.task_weights`.
-
-        Parameters
-        ----------
-        X : TaskItems
-            The items.
-
-        Returns
-        -------
-        ndarray of shape (n_items, n_tasks)
-            Sums to 1; 0 where the task is missing.
-        """
-        rows, _ = self._rows(X)
-        net = self.net_
-        net.module_.eval()
-        weights = []
-        with torch.no_grad():
-            for inputs, _ in net.batches(rows):
-                batch = {name: tensor.to(net.device) for name, tensor in inputs.items()}
-                weights.append(net.module_.task_weights(**batch).double().cpu().numpy())
-        shares = np.concatenate(weights)
+        """Compute the weight of each task in each item as :meth:`TaskFusionModule.task_weights`."""
+        weights = self.net_.outputs_of("task_weights", self._rows(X)[0])
+        shares = np.concatenate([batch.cpu().numpy() for batch in weights])
         return shares / shares.sum(axis=1, keepdims=True)  # rounded in single precision

@@ -39,14 +39,8 @@ from sklearn_dysarthria.recordings._table import as_objects
 class TaskRecordings:
     """Usable recordings, as vectors or images, and what pairs them.
 
-    Parameters
-    ----------
-    values : ndarray of shape (n_recordings, ...)
-        What a transformer made of them.
-    patients, tasks : ndarray of object of shape (n_recordings,)
-        Patient and task of each.
-    audio : sequence of length n_recordings
-        Their cells of column ``audio``; paths give them an order.
+    `values`, of shape (n_recordings, ...), is what a transformer made of them; `audio` are their
+    cells of that column, in which paths give them an order.
     """
 
     values: np.ndarray
@@ -74,24 +68,12 @@ class TaskRecordings:
     def pair(
         self, tasks: Sequence[Any], patients: Iterable[Any], chosen: np.ndarray | None = None
     ) -> TaskItems:
-        """Pair each patient's recordings across tasks.
+        """Pair recordings across tasks, patient by patient in the given order.
 
-        A patient has as many items as recordings of the task that has most of them.  The k-th
-        item holds the k-th recording of every task; shorter lists begin again.
-
-        Parameters
-        ----------
-        tasks : sequence
-            Tasks in the order of an item's entries.
-        patients : iterable
-            Whose items to make, in this order; those without a chosen recording have none.
-        chosen : ndarray of bool of shape (n_recordings,), optional
-            Recordings to make do with; all by default.
-
-        Returns
-        -------
-        TaskItems
-            They refer to the recordings, which are not copied.
+        A patient has as many items as recordings of the task that has most of them.  The k-th item
+        holds the k-th recording of every task; shorter lists begin again.  Only recordings of the
+        mask `chosen`, of shape (n_recordings,), count if there is one; patients without any have no
+        items.  The items refer to the recordings, which are not copied.
         """
         rows_of: dict[tuple[Any, Any], list[int]] = {}
         for row in np.argsort(self.ranks).tolist():
@@ -113,17 +95,10 @@ class TaskRecordings:
 class TaskItems:
     """Items of several recordings, one per task; looks like an array of all of them.
 
-    Indexed like an array of shape (n_items, n_tasks, ...), which is never made as a whole, so
-    that a recording that occurs in several items is kept once.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_recordings, ...)
-        The recordings.
-    rows : ndarray of int of shape (n_items, n_tasks)
-        Recording of every task; -1 where the task is missing.
-    patients : ndarray of object of shape (n_items,)
-        Whose item it is.
+    Indexed like an array of shape (n_items, n_tasks, ...), which is never made as a whole, so that
+    a recording that occurs in several items is kept once.  `values` are the recordings, of shape
+    (n_recordings, ...); `rows`, of shape (n_items, n_tasks), says which of them is the item's of
+    every task, -1 where the task is missing; `patients` has the owner of each item.
     """
 
     values: np.ndarray
@@ -145,19 +120,9 @@ class TaskItems:
         return self.rows >= 0
 
     def mean_by_patient(self, values: np.ndarray, patients: Sequence[Any] | pd.Index) -> np.ndarray:
-        """Average over each patient's items.
+        """Average rows of items over each patient's items, in the order of `patients`.
 
-        Parameters
-        ----------
-        values : ndarray of shape (n_items, n_columns)
-            One row per item.
-        patients : sequence
-            Patients in the order of the result; NaN for those without items.
-
-        Returns
-        -------
-        ndarray of shape (n_patients, n_columns)
-            Means.
+        A patient without items has NaN.
         """
         frame = pd.DataFrame(values).groupby(self.patients, sort=False).mean()
         return frame.reindex(pd.Index(patients, dtype=object)).to_numpy()
@@ -169,24 +134,9 @@ def sorted_patients(patients: Iterable[Any]) -> list[Any]:
 
 
 def checked_tasks(tasks: Any, found: np.ndarray) -> list[Any]:
-    """Return the tasks to fuse.
+    """Return the tasks to fuse, each once: those asked for, or by default all that were found.
 
-    Parameters
-    ----------
-    tasks : array-like of str, optional
-        What the user asks for; None is everything that was found.
-    found : ndarray of shape (n_recordings,)
-        Tasks of the training set.
-
-    Returns
-    -------
-    list
-        Each task once.
-
-    Raises
-    ------
-    ValueError
-        Nothing is asked for, or something twice, or a task that was not found.
+    ValueError if none is asked for, or one twice, or one that was not found.
     """
     available = tasks_in_order(found)
     if tasks is None:
@@ -206,30 +156,10 @@ def checked_tasks(tasks: Any, found: np.ndarray) -> list[Any]:
 def fit_to_recordings(
     transformer: Any, table: pd.DataFrame, y: Any, tasks: Sequence[Any]
 ) -> tuple[Any, TaskRecordings]:
-    """Fit a clone of a transformer to the recordings of some tasks.
+    """Return a clone of a transformer fitted to recordings of some tasks, and its output.
 
-    Parameters
-    ----------
-    transformer : transformer
-        From recordings to vectors or images.
-    table : pandas.DataFrame
-        The training set.
-    y : array-like of shape (n_recordings,)
-        Its labels.
-    tasks : sequence
-        Tasks to fuse.
-
-    Returns
-    -------
-    transformer, recordings : transformer, TaskRecordings
-        The fitted clone, and what it makes of the recordings.
-
-    Raises
-    ------
-    PatientError
-        A patient has no usable recording of any of the tasks.
-    ValueError
-        The transformer makes neither vectors nor images, or parts of them are NaN or infinite.
+    PatientError if a patient has no usable recording of any of the tasks; ValueError if the
+    transformer makes neither vectors nor images, or parts of them are NaN or infinite.
     """
     table, kept = _selected(table, tasks, "are not among those to fuse")
     labels = _safe_indexing(y, kept)
@@ -251,34 +181,12 @@ def recordings_of(
     shape: tuple[int, ...],
     on_unusable: str = "raise",
 ) -> TaskRecordings:
-    """Transform the recordings of some tasks.
+    """Transform the usable recordings of some tasks by a fitted transformer.
 
-    Parameters
-    ----------
-    transformer : transformer
-        Fitted.
-    table : pandas.DataFrame
-        Recordings; those of other tasks are left out with a warning.
-    tasks : sequence
-        Tasks to fuse.
-    left_out : collection
-        Tasks of the training set that were not to be fused, of which its fit has warned.
-    shape : tuple of int
-        Shape that a recording had in training.
-    on_unusable : {"raise", "nan"}
-        With ``"nan"``, a patient without a usable recording is no error.
-
-    Returns
-    -------
-    TaskRecordings
-        Those that could be used.
-
-    Raises
-    ------
-    PatientError
-        A patient has no usable recording of any of the tasks.
-    ValueError
-        The transformer makes another shape than in training.
+    Recordings of other tasks are left out, with a warning unless they are of `left_out`, tasks of
+    the training set that were not to be fused.  PatientError if a patient has no usable recording
+    of any of the tasks, except with ``on_unusable="nan"``; ValueError if a recording has another
+    shape than in training.
     """
     table, _ = _selected(table, tasks, "were not trained on", left_out, on_unusable)
     if not len(table):
@@ -296,17 +204,7 @@ def recordings_of(
 
 
 def warn_untrained_absence(items: TaskItems, tasks: Sequence[Any], met: np.ndarray) -> None:
-    """Warn of tasks that are missing now, but never were in training.
-
-    Parameters
-    ----------
-    items : TaskItems
-        About to be judged.
-    tasks : sequence
-        Names of the tasks.
-    met : ndarray of bool of shape (n_tasks,)
-        Which tasks' absence the training has met.
-    """
+    """Warn of tasks missing from items whose absence the training has not met (`met`)."""
     new = ~items.present.all(axis=0) & ~met
     if new.any():
         named = [task for task, is_new in zip(tasks, new, strict=True) if is_new]
