@@ -41,6 +41,9 @@ Jobs = Annotated[
         "--n-jobs", help="Processes; -1 is all cores (run.n_jobs; 1).", show_default=False
     ),
 ]
+OutputFolder = Annotated[
+    Path, typer.Option(file_okay=False, help="Folder for table, CSV files and figures.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 
 

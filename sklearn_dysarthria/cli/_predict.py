@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import enum
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from sklearn_dysarthria._utils.text import listed
 from sklearn_dysarthria.cli._options import Cache, Jobs, OnError, Quiet, counted, warn
-
-
-class Format(enum.StrEnum):
-    """How decisions are written."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
-
 
 HELP = """Decide about the patients behind recordings.
 
@@ -71,7 +61,7 @@ def predict(
     ] = "patient",
     task_column: Annotated[str, typer.Option(help="Column of tables with the tasks.")] = "task",
     style: Annotated[
-        Format | None,
+        Literal["table", "csv", "json"] | None,
         typer.Option(
             "--format",
             help="'table', 'csv' or 'json'; the output file's, or else a table.",
@@ -138,7 +128,7 @@ def predict(
             "answers are no test."
         )
     _warn_about_tasks(description["tasks"], table)
-    text = _as_text(decided, style.value if style is not None else _style_of(output))
+    text = _as_text(decided, style or _style_of(output))
     if output is None:
         typer.echo(text, nl=False)
         return

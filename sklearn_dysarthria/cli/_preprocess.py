@@ -66,9 +66,7 @@ def preprocess(
     from sklearn_dysarthria.cli._study import read_study
 
     verbose = int(not quiet)
-    study = read_study(
-        study_or_corpus or [], assignments or [], options_of_run(cache, n_jobs, None)
-    )
+    study = read_study(study_or_corpus, assignments, options_of_run(cache, n_jobs, None))
     wanted = study.run.cache is not None or output is not None
     if output is not None and output.suffix.lower() not in (".npz", ".csv"):
         raise typer.BadParameter(f"--output {output} must end in .npz or .csv.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -156,16 +155,14 @@ def compare(
         _check_models(own, weights)
     warn_about_small_classes(label_of, stacklevel=3)
     splits = _splits(table, y, n_splits, n_repeats, cv, random_state)
-    with ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as shared:
         models = own
         if models is None:
             models = build_methods(
                 names,
                 table,
                 preset=preset,
-                cache=stack.enter_context(tempfile.TemporaryDirectory())
-                if cache is None
-                else cache,
+                cache=shared if cache is None else cache,
                 random_state=random_state,
                 weights=weights,
                 verbose=verbose,
@@ -181,14 +178,16 @@ def compare(
             for (name, i), answer in zip(jobs, bar, strict=True)
         ]
     predictions = _tidy(pd.concat(decided), label_of.astype(classes.dtype), list(models))
+    if cv is None:
+        described = f"{n_splits} folds of patients, {n_repeats} repetition(s), seed {random_state}"
+    else:
+        n_tested = predictions["patient"].nunique()
+        described = f"{len(splits)} given split(s) of patients, {n_tested} patients tested"
     facts = {
         "preset": preset if own is None else "none: models given by the caller",
         "patients": patients_per_class(label_of, classes),
         "recordings": len(table),
-        "cross-validation": f"{n_splits} folds of patients, {n_repeats} repetition(s), "
-        f"seed {random_state}"
-        if cv is None
-        else _describe_splits(splits, table),
+        "cross-validation": described,
     }
     return comparison_of(
         predictions,
@@ -259,11 +258,6 @@ def _splits(
                 remedy="Split by patient: StratifiedPatientKFold.",
             )
     return splits
-
-
-def _describe_splits(splits: list[tuple[np.ndarray, np.ndarray]], table: pd.DataFrame) -> str:
-    tested = pd.unique(patient_ids(table)[np.concatenate([test for _, test in splits])])
-    return f"{len(splits)} given split(s) of patients, {len(tested)} patients tested"
 
 
 def _check_models(models: Mapping[str, Any], weights: Any) -> None:

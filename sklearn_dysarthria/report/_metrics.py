@@ -79,7 +79,13 @@ class PatientMetrics:
             recall = hits / of_truth
             f1 = 2 * hits / (of_truth + of_prediction)
             specificity = (of_others - of_prediction + hits) / of_others
-            averaged = (recall, f1, recall[..., codes], specificity[..., codes], np.stack(areas, -1))
+            averaged = (
+                recall,
+                f1,
+                recall[..., codes],
+                specificity[..., codes],
+                np.stack(areas, -1),
+            )
             return np.stack([_mean_of_defined(values) for values in averaged], axis=-1)
 
 
@@ -141,7 +147,9 @@ def chance_level(
     results = []
     for first in range(0, n_guessers, _AT_ONCE):
         # For each guesser, a number that becomes the guess of each patient, then the scores.
-        drawn = rng.uniform(size=(min(_AT_ONCE, n_guessers - first), len(truth) * (1 + len(shares))))
+        drawn = rng.uniform(
+            size=(min(_AT_ONCE, n_guessers - first), len(truth) * (1 + len(shares)))
+        )
         guesses = np.searchsorted(bounds, drawn[:, : len(truth)], side="right")
         scores = drawn[:, len(truth) :].reshape(len(drawn), len(truth), len(shares))
         results.append(metrics._of(truth, guesses, fold, scores))
