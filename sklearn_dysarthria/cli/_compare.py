@@ -55,52 +55,34 @@ Examples:
 def compare(
     study_or_corpus: Inputs = None,
     methods: Annotated[
-        str | None,
-        typer.Option(help="Comma-separated names, as above; all if left out.", show_default=False),
+        str | None, typer.Option(help="Comma-separated names, as above; all if left out.")
     ] = None,
     preset: Annotated[
         Literal["quick", "paper"],
         typer.Option(help="'quick' fits two cores; 'paper' is as published."),
     ] = "quick",
     folds: Annotated[
-        int | None,
-        typer.Option(min=2, help="Folds of patients (evaluation.n_splits; 5).", show_default=False),
+        int | None, typer.Option(min=2, help="Folds of patients (evaluation.n_splits; 5).")
     ] = None,
     repeats: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Repetitions of the folds (evaluation.n_repeats; 1).", show_default=False
-        ),
+        int | None, typer.Option(min=1, help="Repetitions of the folds (evaluation.n_repeats; 1).")
     ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(min=0, help="Seed of everything random (0).", show_default=False),
-    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random (0).")] = None,
     n_jobs: Jobs = None,
     output: OutputFolder = Path("comparison"),
     cache: Cache = None,
-    data_home: Annotated[
-        str | None, typer.Option(help="Where corpora are kept.", show_default=False)
-    ] = None,
+    data_home: Annotated[str | None, typer.Option(help="Where corpora are kept.")] = None,
     target: Annotated[
         str | None,
-        typer.Option(
-            help="What to predict on a corpus by name: on minsk2020 'als' or 'bulbar'.",
-            show_default=False,
-        ),
+        typer.Option(help="What to predict on a corpus by name: on minsk2020 'als' or 'bulbar'."),
     ] = None,
     target_column: Annotated[
         str | None,
-        typer.Option(
-            help="Column of a CSV or parquet file that holds the label ('label').",
-            show_default=False,
-        ),
+        typer.Option(help="Column of a CSV or parquet file that holds the label ('label')."),
     ] = None,
-    positive: Annotated[
-        str | None, typer.Option(help="The class that counts as ill.", show_default=False)
-    ] = None,
+    positive: Annotated[str | None, typer.Option(help="The class that counts as ill.")] = None,
     patients: Annotated[
-        int | None, typer.Option(min=10, help="Patients of 'synthetic' (60).", show_default=False)
+        int | None, typer.Option(min=10, help="Patients of 'synthetic' (60).")
     ] = None,
     alexnet_weights: Weights = None,
     convnext_weights: Weights = None,

@@ -48,7 +48,6 @@ def evaluate(
             dir_okay=False,
             exists=True,
             help="Judge this file of train on the corpus, instead of cross-validating.",
-            show_default=False,
         ),
     ] = None,
     known_patients: Annotated[
