@@ -98,7 +98,9 @@ def compare(
     from sklearn_dysarthria.cli._study import is_none, read_study
 
     verbose = int(not quiet)
-    names = _names_in(methods) if methods is not None else list(report.METHODS)
+    names = list(report.METHODS)
+    if methods is not None:
+        names = [name.strip() for name in methods.split(",") if name.strip()]
     given = {"hyper-alexnet": alexnet_weights, "sand-convnext": convnext_weights}
     weights = {
         name: None if is_none(value) else value
@@ -118,10 +120,10 @@ def compare(
     corpus = _completed(
         study.corpus,
         {
-            "--data-home": data_home,
-            "--target": target,
-            "--target-column": target_column,
-            "--patients": patients,
+            "--data-home": ("data_home", data_home),
+            "--target": ("target", target),
+            "--target-column": ("target", target_column),
+            "--patients": ("n_patients", patients),
         },
         seed,
         from_file=study.source is not None,
@@ -152,22 +154,17 @@ def compare(
     )
 
 
-def _names_in(methods: str) -> list[str]:
-    return [name.strip() for name in methods.split(",") if name.strip()]
-
-
-_KEY_OF_OPTION = {
-    "--data-home": "data_home",
-    "--target": "target",
-    "--target-column": "target",
-    "--patients": "n_patients",
-}
-
-
 def _completed(
-    corpus: dict[str, Any], options: dict[str, Any], seed: int | None, *, from_file: bool
+    corpus: dict[str, Any],
+    options: dict[str, tuple[str, Any]],
+    seed: int | None,
+    *,
+    from_file: bool,
 ) -> dict[str, Any]:
-    """Return table ``[corpus]`` with the options of its loader; those of another are errors."""
+    """Return table ``[corpus]`` with the options of its loader; those of another are errors.
+
+    Each option has the key that it sets, and a value, None if the option was not given.
+    """
     from sklearn_dysarthria.cli._corpus import loader_of
     from sklearn_dysarthria.cli._signatures import parameters_of
     from sklearn_dysarthria.cli._study import is_table_file
@@ -175,13 +172,13 @@ def _completed(
     corpus = {"name": "synthetic", **corpus} if "name" not in corpus else dict(corpus)
     known = parameters_of(loader_of(corpus))
     is_table = is_table_file(corpus["name"])
-    for option, value in options.items():
+    for option, (key, value) in options.items():
         if value is None:
             continue
         of_tables = {"--target": False, "--target-column": True}.get(option, is_table)
-        if _KEY_OF_OPTION[option] not in known or of_tables != is_table:
+        if key not in known or of_tables != is_table:
             raise typer.BadParameter(f"{option} is not for the corpus {corpus['name']!r}.")
-        corpus[_KEY_OF_OPTION[option]] = value
+        corpus[key] = value
     if corpus["name"] == "synthetic" and not from_file:
         corpus.setdefault("n_patients", _SYNTHETIC_PATIENTS)
     if "random_state" in known and seed is not None:
