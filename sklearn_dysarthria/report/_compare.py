@@ -25,7 +25,6 @@ from sklearn_dysarthria.report._comparison import Comparison
 from sklearn_dysarthria.report._evaluation import (
     comparison_of,
     decide,
-    in_order,
     patients_per_class,
     positive_class,
 )
@@ -177,7 +176,7 @@ def compare(
             answer.assign(method=name, fold=i % n_splits if cv is None else i)
             for (name, i), answer in zip(jobs, bar, strict=True)
         ]
-    predictions = _tidy(pd.concat(decided), label_of.astype(classes.dtype), list(models))
+    predictions = _in_order(pd.concat(decided), list(models))
     if cv is None:
         described = f"{n_splits} folds of patients, {n_repeats} repetition(s), seed {random_state}"
     else:
@@ -191,6 +190,7 @@ def compare(
     }
     return comparison_of(
         predictions,
+        label_of,
         classes,
         positive,
         scorers,
@@ -304,10 +304,9 @@ def _decide_fold(
     return decide(fitted, table.iloc[test])
 
 
-def _tidy(decided: pd.DataFrame, label_of: pd.Series, methods: list[str]) -> pd.DataFrame:
+def _in_order(decided: pd.DataFrame, methods: list[str]) -> pd.DataFrame:
+    """Count repetitions, and put decisions in the order of methods and repetitions."""
     predictions = decided.reset_index()
-    predictions["truth"] = label_of.reindex(predictions["patient"]).to_numpy()
     order = pd.Categorical(predictions["method"], categories=methods, ordered=True)
     predictions["repeat"] = predictions.groupby(["method", "patient"]).cumcount()
-    predictions = predictions.iloc[np.lexsort((predictions["repeat"], order.codes))]
-    return in_order(predictions)
+    return predictions.iloc[np.lexsort((predictions["repeat"], order.codes))]

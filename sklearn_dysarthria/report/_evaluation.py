@@ -79,10 +79,9 @@ def evaluate_held_out(
     scorers = check_scoring(scoring, classes)
     decided = decide(model, X)
     warn_about_small_classes(label_of, stacklevel=3)
-    predictions = decided.reset_index().assign(method=name, repeat=0, fold=0)
-    predictions["truth"] = label_of.reindex(predictions["patient"]).to_numpy().astype(classes.dtype)
     return comparison_of(
-        in_order(predictions),
+        decided.reset_index().assign(method=name, repeat=0, fold=0),
+        label_of,
         classes,
         positive,
         scorers,
@@ -179,20 +178,14 @@ def _answers_by_patient(fitted: Any, X: pd.DataFrame) -> tuple[pd.Index, np.ndar
     return names, decided.predict(X), scores
 
 
-def in_order(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Put the columns of `Comparison.predictions` in their order."""
-    first = ["method", "repeat", "fold", "patient", "truth", "prediction"]
-    rest = [name for name in predictions.columns if name not in first]
-    return predictions[first + rest].reset_index(drop=True)
-
-
 def patients_per_class(label_of: pd.Series, classes: np.ndarray) -> str:
     """Return the number of patients of each class on one line."""
     return ", ".join(f"{label}: {(label_of == label).sum()}" for label in classes)
 
 
 def comparison_of(
-    predictions: pd.DataFrame,
+    decided: pd.DataFrame,
+    label_of: pd.Series,
     classes: np.ndarray,
     positive: Any,
     scorers: dict[str, Any],
@@ -202,10 +195,15 @@ def comparison_of(
 ) -> Comparison:
     """Score decisions about patients, with a row of figures for each method and one for chance.
 
-    `facts` say how the decisions came about; `settings` are what the caller adds to them, or
-    replaces in them.  Scorers are those of `check_scoring`; `bootstrap` are ``confidence``,
-    ``n_resamples`` and ``random_state``.
+    `decided` has ``method``, ``repeat``, ``fold``, ``patient``, ``prediction`` and scores, and
+    `label_of` the truth by patient.  `facts` say how the decisions came about; `settings` are what
+    the caller adds to them, or replaces in them.  Scorers are those of `check_scoring`;
+    `bootstrap` are ``confidence``, ``n_resamples`` and ``random_state``.
     """
+    truth = label_of.reindex(decided["patient"]).to_numpy().astype(classes.dtype)
+    first = ["method", "repeat", "fold", "patient", "truth", "prediction"]
+    rest = [name for name in decided.columns if name not in first]
+    predictions = decided.assign(truth=truth)[first + rest].reset_index(drop=True)
     rows = _figures(predictions, classes, positive, **bootstrap)
     further, notes = further_scores(predictions, scorers, classes, positive, **bootstrap)
     return Comparison(
