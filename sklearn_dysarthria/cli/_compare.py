@@ -135,7 +135,7 @@ def compare(
         check_names(study.model)
     checked_scoring(study.evaluation.scoring)
 
-    from sklearn_dysarthria.cli._cross_validation import cross_validate
+    from sklearn_dysarthria.cli._evaluation import cross_validate
 
     def build_named(X: Any) -> dict[str, Any]:
         seed = study.evaluation.random_state
