@@ -40,10 +40,12 @@ class Table(BaseModel):
     def _none_where_allowed(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        return {
-            name: None if is_none(value) and _allows_none(cls, name) else value
-            for name, value in given.items()
-        }
+        optional = [
+            name
+            for name, field in cls.model_fields.items()
+            if type(None) in typing.get_args(field.annotation)
+        ]
+        return {n: None if is_none(v) and n in optional else v for n, v in given.items()}
 
 
 class ModelSettings(Table):
@@ -197,11 +199,6 @@ def _in_words(schema: dict[str, Any]) -> str:
         item = _in_words((schema.get("prefixItems") or [schema.get("items", {})])[0])
         return f"a list of {_PLURAL.get(item, item)}" if item else "a list"
     return _WORDS.get(schema.get("type", ""), "")
-
-
-def _allows_none(table: type[Table], name: str) -> bool:
-    field = table.model_fields.get(name)
-    return field is not None and type(None) in typing.get_args(field.annotation)
 
 
 def read_study(

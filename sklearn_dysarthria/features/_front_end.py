@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -112,12 +113,7 @@ def front_end(model: Any) -> list[Any]:
         if inner is not None:
             break
     steps = [step for _, step in inner.steps] if isinstance(inner, Pipeline) else [inner]
-    leading = []
-    for step in steps:
-        if not isinstance(step, RecordingTransformer):
-            break
-        leading.append(step)
-    return leading
+    return list(itertools.takewhile(lambda step: isinstance(step, RecordingTransformer), steps))
 
 
 def run_front_end(steps: list[Any], X: pd.DataFrame) -> tuple[Any, np.ndarray]:

@@ -75,12 +75,9 @@ def check_scoring(scoring: str | Sequence[str], labels: Any = None) -> dict[str,
             close = difflib.get_close_matches(name, {*get_scorer_names(), *NAMED_SCORES})
             hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
             raise ValueError(f"scoring: there is no scorer {name!r}.{hint}") from None
-    if labels is not None:
-        _try_scorers(scorers, np.unique(np.asarray(labels)))
-    return scorers
-
-
-def _try_scorers(scorers: dict[str, Any], labels: np.ndarray) -> None:
+    if labels is None:
+        return scorers
+    labels = np.unique(np.asarray(labels))
     codes = np.arange(len(labels))
     answers = np.column_stack([np.zeros(len(labels)), codes, np.eye(len(labels))])
     for name, scorer in scorers.items():
@@ -91,6 +88,7 @@ def _try_scorers(scorers: dict[str, Any], labels: np.ndarray) -> None:
             raise ValueError(
                 f"scoring: {name!r} is not for the labels {labels.tolist()}: {reason}"
             ) from None
+    return scorers
 
 
 def further_scores(
