@@ -102,13 +102,15 @@ def save_model(
     import numpy as np
 
     from sklearn_dysarthria.features import configure_transformers
+    from sklearn_dysarthria.features._front_end import estimators_in
     from sklearn_dysarthria.recordings import as_table, one_label_per_patient, patient_ids
 
     X = as_table(X)
     study = {"model": {"name": type(model).__name__}} if study is None else dict(study)
     label_of = one_label_per_patient(patient_ids(X), np.asarray(y))
     classes = np.asarray(model.classes_).tolist()
-    packages = [*_ALWAYS, *(_FOR_NETWORKS if _has_network(model) else ())]
+    has_network = any(hasattr(part, "net_") for part in estimators_in(model))
+    packages = [*_ALWAYS, *(_FOR_NETWORKS if has_network else ())]
     description = {
         "format": FORMAT,
         "python": platform.python_version(),
@@ -186,8 +188,8 @@ def describe_model(path: str | os.PathLike[str]) -> dict[str, Any]:
     lacking = [name for name, kind in _NEEDED.items() if not isinstance(found.get(name), kind)]
     if not lacking:
         settings = found["study"].get("model")
-        named = isinstance(settings, dict) and isinstance(settings.get("name"), str)
-        lacking = [] if named else ["study"]
+        if not (isinstance(settings, dict) and isinstance(settings.get("name"), str)):
+            lacking = ["study"]
     if lacking:
         raise ValueError(
             f"{path} is damaged, its description lacks {', '.join(map(repr, lacking))}: {_REMEDY}"
@@ -307,15 +309,6 @@ def _recording_hashes(X: pd.DataFrame) -> Iterable[str | None]:
             yield None
         else:
             yield hashlib.sha256(np.ascontiguousarray(samples).tobytes()).hexdigest()[:32]
-
-
-def _has_network(model: Any, depth: int = 8) -> bool:
-    if hasattr(model, "net_"):
-        return True
-    parts = vars(model).values() if hasattr(model, "get_params") and depth else ()
-    inside = [p for part in parts for p in (part if isinstance(part, list) else [part])]
-    inside = [p[-1] if isinstance(p, tuple) and p else p for p in inside]
-    return any(_has_network(part, depth - 1) for part in inside if hasattr(part, "get_params"))
 
 
 def _has_right_checksums(path: str | os.PathLike[str]) -> bool:

@@ -161,18 +161,6 @@ def check_folds(X: Any, y: Any, n_splits: int, option: str = "") -> None:
         )
 
 
-def label_like(spelled: Any, y: Any) -> Any:
-    """Return the label that the user spelled, with the type that labels in `y` have.
-
-    What is no label is returned as it was written, as None is.
-    """
-    import pandas as pd
-
-    labels = pd.unique(pd.Series(y)).tolist()
-    matches = [label for label in labels if spelled is not None and _is_spelled(label, spelled)]
-    return matches[0] if matches else spelled
-
-
 def _is_spelled(label: Any, spelled: Any) -> bool:
     if str(label) == str(spelled):
         return True
@@ -197,15 +185,14 @@ def positive_of(spelled: Any, y: Any, option: str = "") -> Any:
     from sklearn_dysarthria.report import positive_class
 
     labels = np.unique(np.asarray(y))
-    positive = label_like(spelled, y)
     known = labels.tolist()
-    is_label = any(label == positive and type(label) is type(positive) for label in known)
-    if positive is not None and (len(known) > 2 or not is_label):
+    matches = [label for label in known if spelled is not None and _is_spelled(label, spelled)]
+    if spelled is not None and (len(known) > 2 or not matches):
         raise StudyError(
             f"evaluation.positive={spelled!r} must be one of two classes; the labels are {known}."
         )
     try:
-        return positive_class(labels, positive)
+        return positive_class(labels, matches[0] if matches else None)
     except ValueError as error:
         if len(known) != 2:
             raise

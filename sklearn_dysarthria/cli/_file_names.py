@@ -34,30 +34,15 @@ def recordings_from(
 ) -> pd.DataFrame:
     """List the recordings behind paths, with their patients and tasks.
 
-    Parameters
-    ----------
-    paths : sequence of Path
-        Recordings; folders, searched to the bottom; tables as of
-        :func:`~sklearn_dysarthria.load_recordings`, which need no labels.  All exist.
-    pattern : str, optional
-        How files are named, such as ``"{patient}_{task}.wav"``; see `pattern_to_regex`.  None
-        takes ``{patient}_{task}`` where the task is a known one, and every other file for a
-        patient of its own.
-    tasks : iterable of str
-        Tasks that the model was trained on.
-    columns : dict, optional
-        Names of the columns ``audio``, ``patient`` and ``task`` of tables.
+    Paths exist, and are recordings, folders, which are searched to the bottom, or tables as of
+    `load_recordings`, which need no labels and whose `columns` ``audio``, ``patient`` and ``task``
+    may have other names.  `pattern` says how files are named; None takes ``{patient}_{task}``
+    where the task is a known one, or one of `tasks`, which the model was trained on, and every
+    other file for a patient of its own.  The table has the columns ``audio``, ``patient`` and
+    ``task`` (None where unknown), and is numbered from 0.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``audio``, ``patient`` and ``task`` (None where unknown), numbered from 0.
-
-    Raises
-    ------
-    ValueError
-        There are no recordings, one occurs twice, a name does not fit the pattern, or two files
-        pass for the same recording.
+    Raises a ValueError if there are no recordings, one occurs twice, a name does not fit the
+    pattern, or two files pass for the same recording.
     """
     regex = pattern_to_regex(DEFAULT_PATTERN if pattern is None else pattern)
     suffix = _suffix_of(pattern)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from sklearn_dysarthria.cli._study import Study, is_table_file
+from sklearn_dysarthria.cli._study import Study, entries_of, is_table_file
 
 COMPARISON_FILES = (
     *("comparison.md", "scores.csv", "predictions.csv"),
@@ -44,6 +44,13 @@ def files_in(folder: Path) -> list[tuple[str, Path]]:
     return [("--output", folder / name) for name in COMPARISON_FILES]
 
 
+def show_comparison(result: Any, folder: Path) -> None:
+    """Print a comparison, and write it into a folder."""
+    typer.echo(result.to_markdown())
+    for path in result.save(folder):
+        typer.echo(f"wrote {path}")
+
+
 def inputs_of(study: Study) -> Iterator[tuple[str, Any]]:
     """Yield the files that a study names, as `check_outputs` takes them.
 
@@ -55,15 +62,9 @@ def inputs_of(study: Study) -> Iterator[tuple[str, Any]]:
     if is_table_file(study.corpus.get("name")):
         yield "the table of the corpus", study.corpus["name"]
     for layer in study.model.params:
-        yield from _texts(layer)
-
-
-def _texts(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, value in table.items():
-        if isinstance(value, dict):
-            yield from _texts(value)
-        elif isinstance(value, str):
-            yield f"the model's {name}", value
+        for dotted, value in entries_of(layer):
+            if isinstance(value, str):
+                yield f"the model's {dotted.rpartition('.')[2]}", value
 
 
 def recordings_of(X: Any) -> Iterator[tuple[str, Any]]:

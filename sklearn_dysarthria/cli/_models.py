@@ -6,7 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sklearn_dysarthria.cli._signatures import parameters_of
-from sklearn_dysarthria.cli._study import ModelSettings, StudyError, did_you_mean, is_none
+from sklearn_dysarthria.cli._study import (
+    ModelSettings,
+    StudyError,
+    did_you_mean,
+    entries_of,
+    is_none,
+)
 from sklearn_dysarthria.report import METHODS, PARTS, PRESETS, build_methods
 
 MODELS = {name.removesuffix("-vote"): name for name in METHODS}
@@ -224,15 +230,5 @@ def checked_value(estimator: Any, name: str, value: Any, spelled: str, y: Any = 
 
 def parameters_on_one_line(layers: list[dict[str, Any]]) -> str:
     """Write the parameters of a study as assignments, later ones winning."""
-    found: dict[str, Any] = {}
-
-    def collect(table: dict[str, Any], prefix: str) -> None:
-        for name, value in table.items():
-            if isinstance(value, dict):
-                collect(value, f"{prefix}{name}.")
-            else:
-                found[prefix + name] = value
-
-    for layer in layers:
-        collect(layer, "")
+    found = {name: value for layer in layers for name, value in entries_of(layer)}
     return ", ".join(f"{name}={value}" for name, value in found.items()) or "the preset's"

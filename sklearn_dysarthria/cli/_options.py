@@ -14,7 +14,6 @@ Inputs = Annotated[
         help="A study file, a corpus, or both; the corpus replaces the file's. Corpora: "
         "'synthetic', 'minsk2020', 'minsk2019', 'voc_als', 'sand', or a CSV or parquet file with "
         "the columns audio, patient, task and the target.",
-        show_default=False,
     ),
 ]
 Assignments = Annotated[
@@ -24,22 +23,19 @@ Assignments = Annotated[
         metavar="NAME=VALUE",
         help="An entry of the study by its dotted name, as in "
         "--set model.params.images.n_mels=128. May be repeated.",
-        show_default=False,
     ),
 ]
 Cache = Annotated[
     Path | None,
     typer.Option(
-        file_okay=False,
-        help="Folder that keeps features and images for the next run (run.cache).",
-        show_default=False,
+        file_okay=False, help="Folder that keeps features and images for the next run (run.cache)."
     ),
 ]
 Jobs = Annotated[
-    int | None,
-    typer.Option(
-        "--n-jobs", help="Processes; -1 is all cores (run.n_jobs; 1).", show_default=False
-    ),
+    int | None, typer.Option("--n-jobs", help="Processes; -1 is all cores (run.n_jobs; 1).")
+]
+OutputFolder = Annotated[
+    Path, typer.Option(file_okay=False, help="Folder for table, CSV files and figures.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 
@@ -58,7 +54,6 @@ OnError = Annotated[
         callback=checked_on_error,
         help="A recording that cannot be used stops the work (raise), or is left out with a "
         "warning (nan) (run.on_error; raise).",
-        show_default=False,
     ),
 ]
 

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import enum
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from sklearn_dysarthria._utils.text import listed
 from sklearn_dysarthria.cli._options import Cache, Jobs, OnError, Quiet, counted, warn
-
-
-class Format(enum.StrEnum):
-    """How decisions are written."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
-
 
 HELP = """Decide about the patients behind recordings.
 
@@ -60,8 +50,7 @@ def predict(
         str | None,
         typer.Option(
             help="How files are named: {patient} and {task} stand for themselves, * for "
-            "anything. '{patient}' alone makes every file a patient of its own.",
-            show_default=False,
+            "anything. '{patient}' alone makes every file a patient of its own."
         ),
     ] = None,
     audio_column: Annotated[str, typer.Option(help="Column of tables with the paths.")] = "audio",
@@ -71,16 +60,13 @@ def predict(
     ] = "patient",
     task_column: Annotated[str, typer.Option(help="Column of tables with the tasks.")] = "task",
     style: Annotated[
-        Format | None,
+        Literal["table", "csv", "json"] | None,
         typer.Option(
-            "--format",
-            help="'table', 'csv' or 'json'; the output file's, or else a table.",
-            show_default=False,
+            "--format", help="'table', 'csv' or 'json'; the output file's, or else a table."
         ),
     ] = None,
     output: Annotated[
-        Path | None,
-        typer.Option(dir_okay=False, help="Write here instead of printing.", show_default=False),
+        Path | None, typer.Option(dir_okay=False, help="Write here instead of printing.")
     ] = None,
     cache: Cache = None,
     n_jobs: Jobs = None,
@@ -138,7 +124,8 @@ def predict(
             "answers are no test."
         )
     _warn_about_tasks(description["tasks"], table)
-    text = _as_text(decided, style.value if style is not None else _style_of(output))
+    suffix = "" if output is None else output.suffix.lower().removeprefix(".")
+    text = _as_text(decided, style or suffix)
     if output is None:
         typer.echo(text, nl=False)
         return
@@ -194,13 +181,8 @@ def _warn_about_tasks(trained: list[str], table: Any) -> None:
         )
 
 
-def _style_of(output: Path | None) -> str:
-    suffix = "" if output is None else output.suffix.lower().removeprefix(".")
-    return suffix if suffix in ("csv", "json") else "table"
-
-
 def _as_text(decided: Any, style: str) -> str:
-    """Write decisions as aligned columns with three decimals, or as CSV or JSON with all digits."""
+    """Write decisions as CSV or JSON with all digits, or as aligned columns with three decimals."""
     table = decided.rename_axis("patient").reset_index()
     if style == "csv":
         return table.to_csv(index=False, lineterminator="\n")

@@ -43,9 +43,7 @@ def preprocess(
     output: Annotated[
         Path | None,
         typer.Option(
-            dir_okay=False,
-            help="File for features or images: .npz, or .csv for features.",
-            show_default=False,
+            dir_okay=False, help="File for features or images: .npz, or .csv for features."
         ),
     ] = None,
     allow_unusable: Annotated[
@@ -66,9 +64,7 @@ def preprocess(
     from sklearn_dysarthria.cli._study import read_study
 
     verbose = int(not quiet)
-    study = read_study(
-        study_or_corpus or [], assignments or [], options_of_run(cache, n_jobs, None)
-    )
+    study = read_study(study_or_corpus, assignments, options_of_run(cache, n_jobs, None))
     wanted = study.run.cache is not None or output is not None
     if output is not None and output.suffix.lower() not in (".npz", ".csv"):
         raise typer.BadParameter(f"--output {output} must end in .npz or .csv.")
@@ -85,8 +81,9 @@ def preprocess(
 
     if study.model.name is not None or wanted:
         model = build_model(study.model)
-        if output is not None and output.suffix.lower() == ".csv":
-            _check_is_table(front_end(model))
+        is_table = hasattr(front_end(model)[-1], "get_feature_names_out")
+        if output is not None and output.suffix.lower() == ".csv" and not is_table:
+            raise ValueError("Images do not fit into a CSV file: give --output a name in .npz.")
     X, y = load_corpus(study.corpus, verbose=verbose, need_labels=False)
     check_outputs(outputs, recordings_of(X))
     clean, found = check_recordings(X, y, n_jobs=study.run.n_jobs, verbose=verbose)
@@ -125,17 +122,14 @@ def preprocess(
     if study.run.cache is not None:
         typer.echo(f"kept in {study.run.cache}")
     if output is not None:
-        names = _feature_names(front_end(model)[-1], values)
+        last = front_end(model)[-1]
+        is_table = values.ndim == 2 and hasattr(last, "get_feature_names_out")
+        names = list(map(str, last.get_feature_names_out())) if is_table else None
         with output_file(output) as unfinished:
             rows = clean[kept]
             labels = None if y is None else y[rows.index]
             _write(unfinished, rows, labels, values[kept], names)
         typer.echo(f"wrote {output}")
-
-
-def _check_is_table(steps: list[Any]) -> None:
-    if not hasattr(steps[-1], "get_feature_names_out"):
-        raise ValueError("Images do not fit into a CSV file: give --output a name in .npz.")
 
 
 def _report_of(X: Any, found: Any) -> Any:
@@ -152,12 +146,6 @@ def _path_of(audio: Any) -> str:
     return str(audio) if isinstance(audio, (str, Path)) else ""
 
 
-def _feature_names(transformer: Any, values: Any) -> list[str] | None:
-    if values.ndim != 2 or not hasattr(transformer, "get_feature_names_out"):
-        return None
-    return [str(name) for name in transformer.get_feature_names_out()]
-
-
 def _write(path: Path, table: Any, y: Any, values: Any, names: list[str] | None) -> None:
     import numpy as np
     import pandas as pd
@@ -170,13 +158,10 @@ def _write(path: Path, table: Any, y: Any, values: Any, names: list[str] | None)
         described = pd.DataFrame(facts if y is None else {**facts, "label": y})
         pd.concat([described, features], axis=1).to_csv(path, index=False)
         return
-    arrays: dict[str, Any] = {"values": values} | ({} if y is None else {"label": _plain(y)})
+    arrays: dict[str, Any] = {"values": values}
+    if y is not None:  # without Python objects, which would need pickle to be read again
+        arrays["label"] = y.astype(str) if y.dtype.kind == "O" else y
     arrays |= {name: np.array(cells, dtype=str) for name, cells in facts.items()}
     if names is not None:
         arrays["feature_names"] = np.array(names, dtype=str)
     np.savez_compressed(path, **arrays)
-
-
-def _plain(y: Any) -> Any:
-    """Return labels without Python objects, which would need pickle to be read again."""
-    return y.astype(str) if y.dtype.kind == "O" else y

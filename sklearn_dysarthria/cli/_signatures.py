@@ -51,15 +51,15 @@ def parameters_of(name: str) -> dict[str, Any]:
     """
     definition = _definition_of(name)
     if isinstance(definition, ast.ClassDef):
-        (definition,) = (
-            part
-            for part in definition.body
-            if isinstance(part, ast.FunctionDef) and part.name == "__init__"
-        )
+        definition = _named(definition.body, "__init__")
     assert isinstance(definition, ast.FunctionDef)
     parts = definition.args
-    parameters = [*parts.posonlyargs, *parts.args, *parts.kwonlyargs]
-    return {part.arg: _type_of(part.annotation) for part in parameters if part.arg != "self"}
+    # The types are expressions of this package's own source.
+    return {
+        part.arg: Any if part.annotation is None else eval(ast.unparse(part.annotation), {**_NAMES})
+        for part in [*parts.posonlyargs, *parts.args, *parts.kwonlyargs]
+        if part.arg != "self"
+    }
 
 
 def _definition_of(name: str) -> ast.FunctionDef | ast.ClassDef:
@@ -67,15 +67,13 @@ def _definition_of(name: str) -> ast.FunctionDef | ast.ClassDef:
     for path in sorted(Path(sklearn_dysarthria.__file__).parent.rglob("*.py")):
         text = path.read_text(encoding="utf-8")
         if pattern.search(text):
-            return next(
-                part
-                for part in ast.parse(text).body
-                if isinstance(part, (ast.FunctionDef, ast.ClassDef)) and part.name == name
-            )
+            return _named(ast.parse(text).body, name)
     raise ImportError(f"The source of {name} is not installed: install the package again.")
 
 
-def _type_of(annotation: ast.expr | None) -> Any:
-    if annotation is None:
-        return Any
-    return eval(ast.unparse(annotation), {**_NAMES})
+def _named(body: list[ast.stmt], name: str) -> ast.FunctionDef | ast.ClassDef:
+    return next(
+        part
+        for part in body
+        if isinstance(part, (ast.FunctionDef, ast.ClassDef)) and part.name == name
+    )

@@ -6,7 +6,7 @@ import difflib
 import os
 import tomllib
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -40,10 +40,12 @@ class Table(BaseModel):
     def _none_where_allowed(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        return {
-            name: None if is_none(value) and _allows_none(cls, name) else value
-            for name, value in given.items()
-        }
+        optional = [
+            name
+            for name, field in cls.model_fields.items()
+            if type(None) in typing.get_args(field.annotation)
+        ]
+        return {n: None if is_none(v) and n in optional else v for n, v in given.items()}
 
 
 class ModelSettings(Table):
@@ -111,6 +113,15 @@ class Study(Table):
 def is_none(value: Any) -> bool:
     """Return whether a value is the text that stands for None, which TOML does not have."""
     return isinstance(value, str) and value.lower() == "none"
+
+
+def entries_of(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted name and the value of every entry of nested tables."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from entries_of(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def did_you_mean(name: str, known: Iterable[str], *, listed: bool = True) -> str:
@@ -190,39 +201,20 @@ def _in_words(schema: dict[str, Any]) -> str:
     return _WORDS.get(schema.get("type", ""), "")
 
 
-def _allows_none(table: type[Table], name: str) -> bool:
-    field = table.model_fields.get(name)
-    return field is not None and type(None) in typing.get_args(field.annotation)
-
-
 def read_study(
-    inputs: Sequence[str],
-    assignments: Sequence[str] = (),
+    inputs: Sequence[str] | None,
+    assignments: Sequence[str] | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Study:
     """Read a study from what stands on the command line.
 
-    Parameters
-    ----------
-    inputs : sequence of str
-        At most one study file (``.toml``) and at most one corpus, which replaces the file's.
-    assignments : sequence of str
-        ``name=value`` with a dotted name.
-    options : mapping of str to object, optional
-        Values of other options by dotted name; None means that the option was not given.
-
-    Returns
-    -------
-    Study
-        Checked as far as it can be without its corpus and its model.
-
-    Raises
-    ------
-    StudyError
-        The file cannot be read, or holds an unknown or wrong entry.
-    typer.BadParameter
-        Two files or two corpora are named, or an assignment has no name.
+    `inputs` are at most one study file (``.toml``) and at most one corpus, which replaces the
+    file's.  `assignments` are ``name=value`` with a dotted name; `options` are values of other
+    options by dotted name, None for an option that was not given.  The study is checked as far as
+    it can be without its corpus and its model: a StudyError says that the file cannot be read, or
+    holds an unknown or wrong entry.
     """
+    inputs = inputs or []
     files = [text for text in inputs if text.lower().endswith(".toml")]
     corpora = [text for text in inputs if text not in files]
     if len(files) > 1 or len(corpora) > 1:
@@ -232,7 +224,7 @@ def read_study(
     if corpora:
         raw["corpus"] = _replaced(raw.get("corpus", {}), corpora[0])
     given = {name: value for name, value in (options or {}).items() if value is not None}
-    for name, value in [*given.items(), *map(_assignment, assignments)]:
+    for name, value in [*given.items(), *map(_assignment, assignments or [])]:
         _assign(raw, layers, name, value)
     model = raw.setdefault("model", {})
     if layers and isinstance(model, dict):

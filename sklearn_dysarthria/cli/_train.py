@@ -59,9 +59,7 @@ def train(
     from sklearn_dysarthria.cli._study import read_study
 
     verbose = int(not quiet)
-    study = read_study(
-        study_or_corpus or [], assignments or [], options_of_run(cache, n_jobs, on_error)
-    )
+    study = read_study(study_or_corpus, assignments, options_of_run(cache, n_jobs, on_error))
     outputs = [("--output", output)]
     check_outputs(outputs, inputs_of(study))
     check_corpus(study.corpus)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -36,23 +37,24 @@ def recording_transformers(model: Any) -> list[Any]:
     >>> recording_transformers(egemaps_svm_pipeline())
     [EGeMAPSFeatures()]
     """
-    return list(_transformers_in(model, set()))
+    return [part for part in estimators_in(model) if isinstance(part, RecordingTransformer)]
 
 
-def _transformers_in(part: Any, seen: set[int]) -> Iterator[Any]:
+def estimators_in(part: Any, seen: set[int] | None = None) -> Iterator[Any]:
+    """Yield a model and the estimators inside it, at any depth; each object once."""
+    seen = set() if seen is None else seen
     if id(part) in seen or isinstance(part, type):
         return
     seen.add(id(part))
-    if isinstance(part, RecordingTransformer):
-        yield part
     if hasattr(part, "get_params"):
+        yield part
         inside: Any = vars(part).values()
     elif isinstance(part, dict):
         inside = part.values()
     else:
         inside = part if isinstance(part, (list, tuple)) else ()
     for inner in inside:
-        yield from _transformers_in(inner, seen)
+        yield from estimators_in(inner, seen)
 
 
 def configure_transformers(model: Any, **settings: Any) -> Any:
@@ -111,12 +113,7 @@ def front_end(model: Any) -> list[Any]:
         if inner is not None:
             break
     steps = [step for _, step in inner.steps] if isinstance(inner, Pipeline) else [inner]
-    leading = []
-    for step in steps:
-        if not isinstance(step, RecordingTransformer):
-            break
-        leading.append(step)
-    return leading
+    return list(itertools.takewhile(lambda step: isinstance(step, RecordingTransformer), steps))
 
 
 def run_front_end(steps: list[Any], X: pd.DataFrame) -> tuple[Any, np.ndarray]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,6 @@ from sklearn_dysarthria.report._comparison import Comparison
 from sklearn_dysarthria.report._evaluation import (
     comparison_of,
     decide,
-    in_order,
     patients_per_class,
     positive_class,
 )
@@ -156,16 +154,14 @@ def compare(
         _check_models(own, weights)
     warn_about_small_classes(label_of, stacklevel=3)
     splits = _splits(table, y, n_splits, n_repeats, cv, random_state)
-    with ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as shared:
         models = own
         if models is None:
             models = build_methods(
                 names,
                 table,
                 preset=preset,
-                cache=stack.enter_context(tempfile.TemporaryDirectory())
-                if cache is None
-                else cache,
+                cache=shared if cache is None else cache,
                 random_state=random_state,
                 weights=weights,
                 verbose=verbose,
@@ -180,18 +176,21 @@ def compare(
             answer.assign(method=name, fold=i % n_splits if cv is None else i)
             for (name, i), answer in zip(jobs, bar, strict=True)
         ]
-    predictions = _tidy(pd.concat(decided), label_of.astype(classes.dtype), list(models))
+    predictions = _in_order(pd.concat(decided), list(models))
+    if cv is None:
+        described = f"{n_splits} folds of patients, {n_repeats} repetition(s), seed {random_state}"
+    else:
+        n_tested = predictions["patient"].nunique()
+        described = f"{len(splits)} given split(s) of patients, {n_tested} patients tested"
     facts = {
         "preset": preset if own is None else "none: models given by the caller",
         "patients": patients_per_class(label_of, classes),
         "recordings": len(table),
-        "cross-validation": f"{n_splits} folds of patients, {n_repeats} repetition(s), "
-        f"seed {random_state}"
-        if cv is None
-        else _describe_splits(splits, table),
+        "cross-validation": described,
     }
     return comparison_of(
         predictions,
+        label_of,
         classes,
         positive,
         scorers,
@@ -261,11 +260,6 @@ def _splits(
     return splits
 
 
-def _describe_splits(splits: list[tuple[np.ndarray, np.ndarray]], table: pd.DataFrame) -> str:
-    tested = pd.unique(patient_ids(table)[np.concatenate([test for _, test in splits])])
-    return f"{len(splits)} given split(s) of patients, {len(tested)} patients tested"
-
-
 def _check_models(models: Mapping[str, Any], weights: Any) -> None:
     names = list(models)
     taken = [name for name in names if name in (MAJORITY, CHANCE)]
@@ -310,10 +304,9 @@ def _decide_fold(
     return decide(fitted, table.iloc[test])
 
 
-def _tidy(decided: pd.DataFrame, label_of: pd.Series, methods: list[str]) -> pd.DataFrame:
+def _in_order(decided: pd.DataFrame, methods: list[str]) -> pd.DataFrame:
+    """Count repetitions, and put decisions in the order of methods and repetitions."""
     predictions = decided.reset_index()
-    predictions["truth"] = label_of.reindex(predictions["patient"]).to_numpy()
     order = pd.Categorical(predictions["method"], categories=methods, ordered=True)
     predictions["repeat"] = predictions.groupby(["method", "patient"]).cumcount()
-    predictions = predictions.iloc[np.lexsort((predictions["repeat"], order.codes))]
-    return in_order(predictions)
+    return predictions.iloc[np.lexsort((predictions["repeat"], order.codes))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
@@ -11,15 +10,13 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import column_or_1d
 
-from sklearn_dysarthria.exceptions import SmallClassWarning
-from sklearn_dysarthria.patients import patient_bootstrap
 from sklearn_dysarthria.patients._bootstrap import check_draws, warn_about_small_classes
 from sklearn_dysarthria.patients._class_scores import class_columns
 from sklearn_dysarthria.patients._scores import DecidedPatients
 from sklearn_dysarthria.recordings import as_table, one_label_per_patient, patient_ids
 from sklearn_dysarthria.report._comparison import Comparison
 from sklearn_dysarthria.report._metrics import CHANCE, METRICS, PatientMetrics, chance_level
-from sklearn_dysarthria.report._scorers import check_scoring, further_scores
+from sklearn_dysarthria.report._scorers import bootstrapped, check_scoring, further_scores
 
 _HEALTHY = {"hc", "healthy", "healthy control", "control", "ct", "no", "normal", "false"}
 
@@ -82,10 +79,9 @@ def evaluate_held_out(
     scorers = check_scoring(scoring, classes)
     decided = decide(model, X)
     warn_about_small_classes(label_of, stacklevel=3)
-    predictions = decided.reset_index().assign(method=name, repeat=0, fold=0)
-    predictions["truth"] = label_of.reindex(predictions["patient"]).to_numpy().astype(classes.dtype)
     return comparison_of(
-        in_order(predictions),
+        decided.reset_index().assign(method=name, repeat=0, fold=0),
+        label_of,
         classes,
         positive,
         scorers,
@@ -182,40 +178,32 @@ def _answers_by_patient(fitted: Any, X: pd.DataFrame) -> tuple[pd.Index, np.ndar
     return names, decided.predict(X), scores
 
 
-def in_order(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Put the columns of `Comparison.predictions` in their order."""
-    first = ["method", "repeat", "fold", "patient", "truth", "prediction"]
-    rest = [name for name in predictions.columns if name not in first]
-    return predictions[first + rest].reset_index(drop=True)
-
-
 def patients_per_class(label_of: pd.Series, classes: np.ndarray) -> str:
     """Return the number of patients of each class on one line."""
     return ", ".join(f"{label}: {(label_of == label).sum()}" for label in classes)
 
 
 def comparison_of(
-    predictions: pd.DataFrame,
+    decided: pd.DataFrame,
+    label_of: pd.Series,
     classes: np.ndarray,
     positive: Any,
     scorers: dict[str, Any],
     facts: dict[str, Any],
     settings: Mapping[str, Any] | None,
-    *,
-    confidence: float,
-    n_resamples: int,
-    random_state: int,
+    **bootstrap: Any,
 ) -> Comparison:
     """Score decisions about patients, with a row of figures for each method and one for chance.
 
-    `facts` say how the decisions came about; `settings` are what the caller adds to them, or
-    replaces in them.  Scorers are those of `check_scoring`.
+    `decided` has ``method``, ``repeat``, ``fold``, ``patient``, ``prediction`` and scores, and
+    `label_of` the truth by patient.  `facts` say how the decisions came about; `settings` are what
+    the caller adds to them, or replaces in them.  Scorers are those of `check_scoring`;
+    `bootstrap` are ``confidence``, ``n_resamples`` and ``random_state``.
     """
-    bootstrap = {
-        "confidence": confidence,
-        "n_resamples": n_resamples,
-        "random_state": random_state,
-    }
+    truth = label_of.reindex(decided["patient"]).to_numpy().astype(classes.dtype)
+    first = ["method", "repeat", "fold", "patient", "truth", "prediction"]
+    rest = [name for name in decided.columns if name not in first]
+    predictions = decided.assign(truth=truth)[first + rest].reset_index(drop=True)
     rows = _figures(predictions, classes, positive, **bootstrap)
     further, notes = further_scores(predictions, scorers, classes, positive, **bootstrap)
     return Comparison(
@@ -226,8 +214,9 @@ def comparison_of(
         {
             **facts,
             "positive class": "mean over classes" if positive is None else positive,
-            "intervals": f"{confidence:.0%}, patient bootstrap with {n_resamples} draws; for "
-            "chance, the range of that share of random guessers",
+            "intervals": f"{bootstrap['confidence']:.0%}, patient bootstrap with "
+            f"{bootstrap['n_resamples']} draws; for chance, the range of that share of random "
+            "guessers",
             **(settings or {}),
             **notes,
         },
@@ -252,17 +241,7 @@ def _figures(
         # A class that a fold's training part lost gets no score: it is the least likely one.
         scores = np.where(np.isnan(scores), -np.inf, scores)
         answers = np.column_stack([made["prediction"].map(codes), made["fold"], scores])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SmallClassWarning)  # one warning for all methods
-            interval = patient_bootstrap(
-                metrics,
-                truth,
-                answers,
-                patients=made["patient"].to_numpy(),
-                repeats=made["repeat"].to_numpy(),
-                **bootstrap,
-            )
-        add(str(method), *interval)
+        add(str(method), *bootstrapped(metrics, truth, answers, made, **bootstrap))
         first = made["repeat"].to_numpy() == 0
     guessing = chance_level(
         truth[first],

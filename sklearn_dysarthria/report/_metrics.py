@@ -9,6 +9,7 @@ from sklearn.utils import check_random_state
 
 CHANCE = "chance"
 METRICS = ("balanced accuracy", "macro-F1", "sensitivity", "specificity", "AUC")
+_AT_ONCE = 50  # guessers
 
 
 class PatientMetrics:
@@ -61,57 +62,53 @@ class PatientMetrics:
         ndarray of shape (5,)
             In the order of `METRICS`.
         """
-        predicted, fold, scores = answers[:, 0].astype(int), answers[:, 1], answers[:, 2:]
-        counts = np.bincount(truth * self.n_classes + predicted, minlength=self.n_classes**2)
-        confusion = counts.reshape(self.n_classes, self.n_classes)
-        hits = np.diag(confusion)
-        of_truth, of_prediction = confusion.sum(axis=1), confusion.sum(axis=0)
+        return self._of(truth, answers[:, 0].astype(int), answers[:, 1], answers[:, 2:])
+
+    def _of(
+        self, truth: np.ndarray, predicted: np.ndarray, fold: np.ndarray, scores: np.ndarray
+    ) -> np.ndarray:
+        """Compute the metrics of one or, on leading axes of predictions and scores, many models."""
+        of_class = np.arange(self.n_classes)
+        is_truth, is_predicted = truth[:, None] == of_class, predicted[..., None] == of_class
+        hits = (is_truth & is_predicted).sum(axis=-2)
+        of_truth, of_prediction = is_truth.sum(axis=-2), is_predicted.sum(axis=-2)
         of_others = len(truth) - of_truth
-        recall = _share(hits, of_truth)
-        f1 = _share(2 * hits, of_truth + of_prediction)
-        specificity = _share(of_others - of_prediction + hits, of_others)
         codes = list(range(self.n_classes)) if self.positive is None else [self.positive]
-        areas = [ordered_pairs(scores[:, code], truth == code, fold) for code in codes]
-        averaged = (recall, f1, recall[codes], specificity[codes], np.array(areas))
-        return np.array([_mean_of_defined(values) for values in averaged])
+        areas = [_ordered_pairs(scores[..., code], is_truth[:, code], fold) for code in codes]
+        with np.errstate(invalid="ignore"):  # 0 / 0 is NaN
+            recall = hits / of_truth
+            f1 = 2 * hits / (of_truth + of_prediction)
+            specificity = (of_others - of_prediction + hits) / of_others
+            averaged = (
+                recall,
+                f1,
+                recall[..., codes],
+                specificity[..., codes],
+                np.stack(areas, -1),
+            )
+            return np.stack([_mean_of_defined(values) for values in averaged], axis=-1)
 
 
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Divide, with NaN for 0 / 0."""
-    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+def _mean_of_defined(values: np.ndarray) -> np.ndarray:
+    defined = ~np.isnan(values)
+    return np.where(defined, values, 0).sum(axis=-1) / defined.sum(axis=-1)
 
 
-def _mean_of_defined(values: np.ndarray) -> float:
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else np.nan
-
-
-def ordered_pairs(score: np.ndarray, positive: np.ndarray, fold: np.ndarray) -> float:
+def _ordered_pairs(score: np.ndarray, positive: np.ndarray, fold: np.ndarray) -> np.ndarray:
     """Share of (positive, negative) pairs within folds whose scores are in the right order.
 
-    Parameters
-    ----------
-    score : ndarray of shape (n_patients,)
-        Larger speaks for positive.
-    positive : ndarray of bool of shape (n_patients,)
-        The truth.
-    fold : ndarray of shape (n_patients,)
-        Test fold of each patient.
-
-    Returns
-    -------
-    float
-        Ties count half; NaN if no fold has both classes.
+    `score`, whose last axis is the patients, speaks for positive where it is large.  Ties count
+    half; the share is NaN if no fold has both classes.
     """
-    right, pairs = 0.0, 0
-    for name in np.unique(fold):
+    right, pairs = np.zeros(score.shape[:-1]), 0
+    for name in set(fold.tolist()):
         inside = fold == name
-        above, below = score[inside & positive], np.sort(score[inside & ~positive])
-        smaller = np.searchsorted(below, above, "left").sum()
-        smaller_or_equal = np.searchsorted(below, above, "right").sum()
-        right += (smaller + smaller_or_equal) / 2
-        pairs += len(above) * len(below)
-    return right / pairs if pairs else np.nan
+        above = score.compress(inside & positive, axis=-1)[..., :, None]
+        below = score.compress(inside & ~positive, axis=-1)[..., None, :]
+        right += ((above > below).sum(axis=(-2, -1)) + (above >= below).sum(axis=(-2, -1))) / 2
+        pairs += above.shape[-2] * below.shape[-1]
+    with np.errstate(invalid="ignore"):
+        return right / pairs
 
 
 def chance_level(
@@ -145,11 +142,18 @@ def chance_level(
     """
     rng = check_random_state(random_state)
     shares = np.bincount(truth, minlength=metrics.n_classes) / len(truth)
+    bounds = shares.cumsum()
+    bounds /= bounds[-1]
     results = []
-    for _ in range(n_guessers):
-        guess = rng.choice(metrics.n_classes, len(truth), p=shares)
-        scores = rng.uniform(size=(len(truth), metrics.n_classes))
-        results.append(metrics(truth, np.column_stack([guess, fold, scores])))
+    for first in range(0, n_guessers, _AT_ONCE):
+        # For each guesser, a number that becomes the guess of each patient, then the scores.
+        drawn = rng.uniform(
+            size=(min(_AT_ONCE, n_guessers - first), len(truth) * (1 + len(shares)))
+        )
+        guesses = np.searchsorted(bounds, drawn[:, : len(truth)], side="right")
+        scores = drawn[:, len(truth) :].reshape(len(drawn), len(truth), len(shares))
+        results.append(metrics._of(truth, guesses, fold, scores))
+    figures = np.concatenate(results)
     tail = (1 - confidence) / 2
-    low, high = np.quantile(results, [tail, 1 - tail], axis=0)
-    return np.mean(results, axis=0), low, high
+    low, high = np.quantile(figures, [tail, 1 - tail], axis=0)
+    return np.mean(figures, axis=0), low, high

@@ -75,12 +75,9 @@ def check_scoring(scoring: str | Sequence[str], labels: Any = None) -> dict[str,
             close = difflib.get_close_matches(name, {*get_scorer_names(), *NAMED_SCORES})
             hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
             raise ValueError(f"scoring: there is no scorer {name!r}.{hint}") from None
-    if labels is not None:
-        _try_scorers(scorers, np.unique(np.asarray(labels)))
-    return scorers
-
-
-def _try_scorers(scorers: dict[str, Any], labels: np.ndarray) -> None:
+    if labels is None:
+        return scorers
+    labels = np.unique(np.asarray(labels))
     codes = np.arange(len(labels))
     answers = np.column_stack([np.zeros(len(labels)), codes, np.eye(len(labels))])
     for name, scorer in scorers.items():
@@ -91,6 +88,7 @@ def _try_scorers(scorers: dict[str, Any], labels: np.ndarray) -> None:
             raise ValueError(
                 f"scoring: {name!r} is not for the labels {labels.tolist()}: {reason}"
             ) from None
+    return scorers
 
 
 def further_scores(
@@ -100,28 +98,13 @@ def further_scores(
     positive: Any,
     **bootstrap: Any,
 ) -> tuple[list[list[Any]], dict[str, str]]:
-    """Score decisions by scikit-learn's scorers, with intervals.
+    """Score decisions by scorers of `check_scoring`, with intervals.
 
-    Parameters
-    ----------
-    predictions : pandas.DataFrame
-        As in :class:`~sklearn_dysarthria.Comparison`.
-    scorers : dict of str to scorer
-        See `check_scoring`.  A scorer of predicted classes counts all patients of a repetition;
-        one of probabilities or decision values is computed within each test fold, whose scores
-        come from one model, and averaged.
-    classes : ndarray of shape (n_classes,)
-        Labels in order.
-    positive : object
-        The label that scorers of two classes speak of.
-    **bootstrap : dict
-        ``confidence``, ``n_resamples`` and ``random_state`` of
-        :func:`~sklearn_dysarthria.patient_bootstrap`.
-
-    Returns
-    -------
-    rows, notes : list of list, dict of str to str
-        Method, scorer, value, and both ends of the interval; and one line for each scorer.
+    `predictions` are those of a Comparison, and `bootstrap` are further arguments of
+    `patient_bootstrap`.  A scorer of predicted classes counts all patients of a repetition; one of
+    probabilities or decision values is computed within each test fold, whose scores come from one
+    model, and averaged.  Returns rows of method, scorer, value and both ends of the interval, and
+    one line about each scorer.
     """
     # For two classes, scikit-learn's scorers speak of the second one.
     order = sorted(classes.tolist(), key=lambda label: label == positive)
@@ -137,27 +120,34 @@ def further_scores(
             # A class that a fold's training part lost has no score: it is the least likely one.
             scores = np.where(np.isnan(scores), min(0.0, np.nanmin(scores)), scores)
             answers = np.column_stack([made["fold"], made["prediction"].map(codes), scores])
-            with warnings.catch_warnings():
-                # Small classes draw one warning for all methods; a draw in which a metric is
-                # undefined is nothing unusual.
-                warnings.simplefilter("ignore", SmallClassWarning)
-                warnings.simplefilter("ignore", UndefinedMetricWarning)
-                try:
-                    figures = patient_bootstrap(
-                        metric,
-                        truth,
-                        answers,
-                        patients=made["patient"].to_numpy(),
-                        repeats=made["repeat"].to_numpy(),
-                        **bootstrap,
-                    )
-                except AttributeError:  # the scorer needs probabilities
-                    figures_of.append(f"{method} has no probabilities")
-                    continue
+            try:
+                figures = bootstrapped(metric, truth, answers, made, **bootstrap)
+            except AttributeError:  # the scorer needs probabilities
+                figures_of.append(f"{method} has no probabilities")
+                continue
             rows.append([method, name, *figures])
             figures_of.append(f"{method} {figures[0]:.2f} [{figures[1]:.2f}, {figures[2]:.2f}]")
         notes[name] = "; ".join(figures_of)
     return rows, notes
+
+
+def bootstrapped(
+    metric: Any, truth: Any, answers: Any, made: pd.DataFrame, **bootstrap: Any
+) -> Any:
+    """Return a metric of one method's predictions `made`, and both ends of its interval."""
+    with warnings.catch_warnings():
+        # Small classes draw one warning for all methods; a draw in which a metric is undefined is
+        # nothing unusual.
+        warnings.simplefilter("ignore", SmallClassWarning)
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        return patient_bootstrap(
+            metric,
+            truth,
+            answers,
+            patients=made["patient"].to_numpy(),
+            repeats=made["repeat"].to_numpy(),
+            **bootstrap,
+        )
 
 
 def _metric(scorer: Any, scores: np.ndarray, labels: np.ndarray) -> Any:

@@ -12,7 +12,6 @@ import sklearn_dysarthria
 from sklearn_dysarthria.cli._corpus import (
     CORPORA,
     corpus_arguments,
-    label_like,
     load_corpus,
     loader_of,
     positive_of,
@@ -319,12 +318,11 @@ def test_a_misspelled_name_of_the_corpus():
         ("1", [0, 1], 1),
         (1, ["0", "1"], "1"),
         (True, [False, True], True),
-        (True, [0, 1], True),
         ("ALS", ["ALS", "HC"], "ALS"),
     ],
 )
 def test_labels_keep_their_type(spelled, labels, label):
-    found = label_like(spelled, labels)
+    found = positive_of(spelled, labels)
     assert (found, type(found)) == (label, type(label))
 
 

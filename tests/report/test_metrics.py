@@ -90,3 +90,20 @@ def test_chance_level():
     assert (mean < high).all()
     again = chance_level(truth, fold, PatientMetrics(2, 1), n_guessers=300, random_state=0)
     assert all((a == b).all() for a, b in zip(again, (mean, low, high), strict=True))
+
+
+@pytest.mark.parametrize(("n_classes", "positive"), [(2, 1), (3, None)])
+def test_chance_level_against_one_guesser_at_a_time(n_classes, positive):
+    truth, answers = random_answers(0, n_classes, n=30)
+    fold, metrics = answers[:, 1], PatientMetrics(n_classes, positive)
+    rng = np.random.RandomState(3)
+    shares = np.bincount(truth) / len(truth)
+    found = []
+    for _ in range(120):
+        guess = rng.choice(n_classes, len(truth), p=shares)
+        scores = rng.uniform(size=(len(truth), n_classes))
+        found.append(metrics(truth, np.column_stack([guess, fold, scores])))
+    low, high = np.quantile(found, [0.05, 0.95], axis=0)
+    level = chance_level(truth, fold, metrics, confidence=0.9, n_guessers=120, random_state=3)
+    for one, other in zip(level, (np.mean(found, axis=0), low, high), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
