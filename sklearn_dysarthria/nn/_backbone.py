@@ -65,8 +65,6 @@ class Backbone(nn.Module):
     ----------
     network : torch.nn.Module
         The network, called as its publisher wrote it.
-    stages : list of torch.nn.Module
-        Parts of the network that hold parameters, in order; :meth:`freeze` counts them.
     stage_names : tuple of str
         What each stage is called.
     whole_network : dict of str to TensorSpec
