@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 
-def progress_bar(iterable: Iterable[Any], *, total: int, desc: str, verbose: int) -> Iterator[Any]:
-    """Pass an iterable on, with a bar on standard error.
+def progress_bar(iterable: Iterable[Any], *, total: int, desc: str, verbose: int) -> Iterable[Any]:
+    """Return an iterable, which shows a bar on standard error if that is asked for.
 
     Parameters
     ----------
@@ -20,9 +20,10 @@ def progress_bar(iterable: Iterable[Any], *, total: int, desc: str, verbose: int
     verbose : int
         0 is silent, 1 shows a bar while it runs, 2 leaves it on the screen.
     """
-    if not verbose:
-        yield from iterable
-        return
+    return _with_bar(iterable, total, desc, verbose) if verbose else iterable
+
+
+def _with_bar(iterable: Iterable[Any], total: int, desc: str, verbose: int) -> Iterator[Any]:
     from tqdm.auto import tqdm
 
     with tqdm(total=total, desc=desc, leave=verbose > 1) as bar:
