@@ -32,11 +32,6 @@ def works_alone(n_jobs: int | None) -> bool:
 
     That is so with one worker, and inside the work of another :class:`joblib.Parallel`, whose
     workers already have the cores: numbers of jobs do not multiply.
-
-    Parameters
-    ----------
-    n_jobs : int or None
-        As in :func:`parallel_map`.
     """
     backend, _ = get_active_backend()
     if _in_dask_task() or (backend.nesting_level or 0) > 0:
@@ -55,13 +50,7 @@ def _in_dask_task() -> bool:
 
 
 def works_in_this_process(n_jobs: int | None, prefer: str | None = None) -> bool:
-    """Return whether all the work is done in this process, in whichever thread.
-
-    Parameters
-    ----------
-    n_jobs, prefer
-        As in :func:`parallel_map`.
-    """
+    """Return whether all the work is done in this process, in whichever thread."""
     return works_alone(n_jobs) or type(get_active_backend(prefer)[0]) is ThreadingBackend
 
 

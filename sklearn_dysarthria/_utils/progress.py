@@ -7,18 +7,9 @@ from typing import Any
 
 
 def progress_bar(iterable: Iterable[Any], *, total: int, desc: str, verbose: int) -> Iterable[Any]:
-    """Return an iterable, which shows a bar on standard error if that is asked for.
+    """Return an iterable, with a bar on standard error if `verbose` is 1, which stays there with 2.
 
-    Parameters
-    ----------
-    iterable : iterable
-        Its items are yielded.
-    total : int
-        How many there will be.
-    desc : str
-        Label of the bar.
-    verbose : int
-        0 is silent, 1 shows a bar while it runs, 2 leaves it on the screen.
+    `total` is the number of items, `desc` the label of the bar.
     """
     return _with_bar(iterable, total, desc, verbose) if verbose else iterable
 

@@ -373,23 +373,7 @@ def _normalized(image: np.ndarray, how: str | None) -> np.ndarray:
 
 
 def _checked_bands(freq_ranges: Mapping[str, Any] | None) -> dict[str, tuple[float, float]]:
-    """Return the bands by task, once it is certain that they are pairs of numbers.
-
-    Parameters
-    ----------
-    freq_ranges : mapping of str to (float, float), or None
-        Band by task name, or by group of tasks.
-
-    Returns
-    -------
-    dict of str to (float, float)
-        The same; empty for None.
-
-    Raises
-    ------
-    ValueError
-        A task is no string, or a band no pair of numbers.
-    """
+    """Return the bands by task; raise ValueError unless they are pairs of numbers by name."""
     bands = {}
     for task, band in (freq_ranges or {}).items():
         pair = () if isinstance(band, str) or not isinstance(band, Iterable) else tuple(band)
@@ -406,26 +390,9 @@ def _checked_bands(freq_ranges: Mapping[str, Any] | None) -> dict[str, tuple[flo
 def _band_of(
     row: Any, freq_ranges: Mapping[str, tuple[float, float]] | None, default: tuple[float, float]
 ) -> tuple[float, float]:
-    """Return ``(fmin, fmax)`` in Hz for a row.
+    """Return ``(fmin, fmax)`` in Hz for a row: `default` without `freq_ranges`.
 
-    Parameters
-    ----------
-    row : Series or mapping
-        A row of the table of recordings.
-    freq_ranges : mapping of str to (float, float), or None
-        Band by task name, or by group of tasks; an exact name wins.
-    default : (float, float)
-        The band when ``freq_ranges`` is None.
-
-    Returns
-    -------
-    (float, float)
-        Lowest and highest frequency in Hz.
-
-    Raises
-    ------
-    UnknownTaskError
-        Neither the row's task nor its group is in ``freq_ranges``.
+    Raise UnknownTaskError if neither the row's task nor its group is in `freq_ranges`.
     """
     if freq_ranges is None:
         return default
@@ -443,12 +410,7 @@ def _band_of(
 def _warn_about_empty_bands(X: Any, band: Callable[[Any], tuple[float, float]]) -> None:
     """Warn once if some recordings were made at too low a rate for their band.
 
-    Parameters
-    ----------
-    X : table of recordings
-        Only headers are read.
-    band : callable
-        Takes a row, returns ``(fmin, fmax)`` in Hz.
+    Only headers are read.  `band` takes a row and returns ``(fmin, fmax)`` in Hz.
     """
     table = as_table(X)
     rows = rows_of(table)

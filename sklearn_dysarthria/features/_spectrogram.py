@@ -119,17 +119,9 @@ class ImageRecipe:
         return image
 
     def log_mel(self, waveform: np.ndarray) -> np.ndarray:
-        """Compute the log-mel spectrogram.
+        """Return the log-mel spectrogram, float32 of shape (n_frames, n_mels).
 
-        Parameters
-        ----------
-        waveform : ndarray of shape (n_samples,), dtype float32
-            Mono samples.
-
-        Returns
-        -------
-        ndarray of shape (n_frames, n_mels), dtype float32
-            Decibels relative to the maximum, from -80 to 0.
+        Decibels relative to the maximum, from -80 to 0.
         """
         power, loudest = self._mel_power(waveform, np.float32)
         # Rounding errors are a share of the loudest sound, wherever it is: a hum below the first
@@ -198,15 +190,7 @@ class Banded:
             self._blocks.append((rows, slice(column, column + group), block))
 
     def multiply(self, left: np.ndarray, out: np.ndarray) -> None:
-        """Write ``left @ matrix`` to `out`.
-
-        Parameters
-        ----------
-        left : ndarray of shape (n, n_rows), dtype float32
-            Left factor.
-        out : ndarray of shape (n, n_columns), dtype float32
-            Overwritten.
-        """
+        """Write ``left @ matrix``, float32 of shape (n, n_columns), to `out`."""
         for rows, columns, block in self._blocks:
             np.matmul(left[:, rows], block, out=out[:, columns])
 

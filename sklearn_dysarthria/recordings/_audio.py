@@ -50,13 +50,7 @@ _SETTLING_SECONDS = 2.5
 
 
 class FileMemo:
-    """Values by file, valid for one state of it; the oldest are forgotten first.
-
-    Parameters
-    ----------
-    size : int
-        Number of files to remember.
-    """
+    """Values by file, valid for one state of it; at most `size`, the oldest are forgotten first."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -64,29 +58,14 @@ class FileMemo:
         self._lock = threading.Lock()
 
     def get(self, path: str, facts: os.stat_result) -> Any:
-        """Return the value for a file in its present state, or None.
-
-        Parameters
-        ----------
-        path : str
-            Its name.
-        facts : os.stat_result
-            Its present state.
-        """
+        """Return the value for a file in its present state, or None."""
         state, value = self._known.get(path, (None, None))
         return value if state == file_state(facts) else None
 
     def put(self, path: str, facts: os.stat_result, value: Any) -> None:
         """Remember a value, unless the file has changed just now.
 
-        Parameters
-        ----------
-        path : str
-            Its name.
-        facts : os.stat_result
-            Its state *before* the value was read from it.
-        value : object
-            Not None.
+        `facts` is the file's state *before* the value, which is not None, was read from it.
         """
         if time.time() - max(facts.st_mtime, facts.st_ctime) < _SETTLING_SECONDS:
             return
@@ -97,13 +76,7 @@ class FileMemo:
 
 
 def file_state(facts: os.stat_result) -> tuple[int, ...]:
-    """Return the facts of a file that change with its content.
-
-    Parameters
-    ----------
-    facts : os.stat_result
-        What :func:`os.stat` says.
-    """
+    """Return the facts of a file that change with its content."""
     return (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
 
 
@@ -524,24 +497,7 @@ def load_waveform(
 
 
 def check_sound(row: Any, samples: np.ndarray, rate: float, min_duration: float) -> None:
-    """Raise when the samples that are left of a row are silent, or too few.
-
-    Parameters
-    ----------
-    row : Series or mapping
-        A row of the table of recordings, named in messages.
-    samples : ndarray of shape (n_samples,)
-        At least one sample.
-    rate : float
-        Their rate in Hz.
-    min_duration : float
-        Seconds that they must last.
-
-    Raises
-    ------
-    SilentAudioError, TooShortAudioError
-        They cannot be used.
-    """
+    """Raise if the samples (at least one) left of a row are silent, or last too few seconds."""
     if _is_constant(samples):
         raise SilentAudioError(
             "the recording is silent: every sample is the same.", **row_and_path(row)
@@ -561,21 +517,9 @@ def _is_constant(samples: np.ndarray) -> bool:
 
 
 def cut(samples: np.ndarray, spans: Sequence[tuple[float, float]], rate: float) -> np.ndarray:
-    """Put the parts of a waveform that are kept end to end.
+    """Put the parts of a waveform that are kept end to end; a view if there is one part.
 
-    Parameters
-    ----------
-    samples : ndarray of shape (n_samples,)
-        The waveform.
-    spans : sequence of (float, float)
-        Start and end of each part, in units of 1 / `rate`.
-    rate : float
-        Rate of the waveform.
-
-    Returns
-    -------
-    ndarray of shape (n_kept,)
-        A view if there is one part.
+    `spans` holds start and end of each, in units of 1 / `rate`.
     """
     pieces = [samples[round(start * rate) : round(end * rate)] for start, end in spans]
     return pieces[0] if len(pieces) == 1 else np.concatenate([np.empty(0, np.float32), *pieces])
