@@ -8,7 +8,7 @@ from typing import Any
 
 
 def task_group(task: str) -> str:
-    """Return the group of a task, its leading lower-case letters: ``phonation`` of ``phonationA``."""
+    """Return a task's group, its leading lower-case letters: ``phonation`` of ``phonationA``."""
     match = re.match(r"[a-z_]+", task)
     return match.group() if match else task
 
