@@ -18,8 +18,8 @@ from sklearn_dysarthria.exceptions import (
     SampleRateError,
     SegmentsError,
 )
-from sklearn_dysarthria.recordings import _audio, _cached_function, _file_memo
-from sklearn_dysarthria.recordings._cached_function import CachedFunction, fingerprint
+from sklearn_dysarthria.recordings import CachedFunction, _audio, _cache
+from sklearn_dysarthria.recordings._audio import fingerprint
 
 RATE = 8000
 
@@ -50,7 +50,7 @@ def table(tmp_path):
 @pytest.fixture
 def later(monkeypatch):
     """Move the clock that decides whether a file has settled."""
-    monkeypatch.setattr(_file_memo, "time", Later)
+    monkeypatch.setattr(_audio, "time", Later)
 
 
 class Later:
@@ -63,7 +63,7 @@ class Later:
 def hashed(monkeypatch):
     """Count how often the content of a file is read for the key, and its header opened."""
     counts = {"content": 0, "header": 0}
-    digest, opened = _cached_function.hashlib.file_digest, _audio._open_sound_file
+    digest, opened = _audio.hashlib.file_digest, _audio._open_sound_file
 
     def counted_digest(*args):
         counts["content"] += 1
@@ -73,7 +73,7 @@ def hashed(monkeypatch):
         counts["header"] += 1
         return opened(row)
 
-    monkeypatch.setattr(_cached_function.hashlib, "file_digest", counted_digest)
+    monkeypatch.setattr(_audio.hashlib, "file_digest", counted_digest)
     monkeypatch.setattr(_audio, "_open_sound_file", counted_open)
     return counts
 
@@ -141,7 +141,7 @@ def test_a_remembered_file_does_not_excuse_a_bad_row(X, tmp_path, later):
 
 
 def test_the_memory_of_files_is_bounded(X):
-    memo = _file_memo.FileMemo(size=3)
+    memo = _audio.FileMemo(size=3)
     facts = os.stat(X["audio"][0])
     aged = os.stat_result([*facts[:7], 0, 0, 0])
     for path in "abcd":
@@ -192,7 +192,7 @@ def test_errors_of_the_computation_are_not_kept_and_free_the_lock(X, tmp_path):
             raise ZeroDivisionError
         return np.ones(3)
 
-    function = CachedFunction(compute, tmp_path / "cache", lambda row: {})
+    function = CachedFunction(compute, tmp_path / "cache", {})
     row = {"audio": X["audio"][0]}
     with pytest.raises(ZeroDivisionError):
         function(row)
@@ -206,9 +206,10 @@ def test_a_file_changed_while_it_is_decoded_leaves_no_wrong_entry(X, tmp_path, m
     first, second = path.read_bytes(), Path(X["audio"][1]).read_bytes()
     facts = os.stat(path)
     if how in ("settled", "and back"):
-        monkeypatch.setattr(_file_memo, "time", Later)
+        monkeypatch.setattr(_audio, "time", Later)
     if how == "in one tick":  # no time tells
-        monkeypatch.setattr(_cached_function, "_state_of_audio", lambda row: (facts.st_size,))
+        for module in (_audio, _cache):
+            monkeypatch.setattr(module, "state_of_audio", lambda row: (facts.st_size,))
     calls = []
 
     def compute(row):
@@ -224,7 +225,7 @@ def test_a_file_changed_while_it_is_decoded_leaves_no_wrong_entry(X, tmp_path, m
             return samples
         return soundfile.read(path)[0]
 
-    function = CachedFunction(compute, tmp_path / "cache", lambda row: {})
+    function = CachedFunction(compute, tmp_path / "cache", {})
     row = {"audio": str(path)}
     assert np.array_equal(function(row), spoken(1))  # what was read is returned in any case
     path.write_bytes(first)

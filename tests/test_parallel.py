@@ -30,6 +30,10 @@ def big(number):
     return np.full(50_000, number, dtype=np.float32), {"number": number}, np.empty(0)
 
 
+def small_square(number):
+    return number * number if number < 2 else OverflowError("too large")
+
+
 def fail_from_seven(number):
     if number >= 7:
         raise ZeroDivisionError(number)
@@ -97,8 +101,9 @@ def test_early_end(backend):
     n_jobs = 1 if backend is None else 2
     with parallel_config(backend=backend or "sequential"), warnings.catch_warnings():
         warnings.simplefilter("error")
-        done = share(square, range(1000), n_jobs, until=lambda result: result >= 4)
-    assert done == [0, 1, 4]
+        *done, last = share(small_square, range(1000), n_jobs, until=OverflowError)
+    assert done == [0, 1]
+    assert isinstance(last, OverflowError)
 
 
 def test_early_end_leaves_most_items_alone(tmp_path):
@@ -106,7 +111,7 @@ def test_early_end_leaves_most_items_alone(tmp_path):
         (tmp_path / str(number)).touch()
         return number
 
-    share(touch, range(1000), until=lambda result: result == 0)
+    share(touch, range(1000), until=int)
     assert len(list(tmp_path.iterdir())) < 400
 
 

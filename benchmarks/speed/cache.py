@@ -37,8 +37,7 @@ from sklearn_dysarthria import (
     fetch_minsk2020_als,
     make_dysarthric_speech,
 )
-from sklearn_dysarthria.recordings._file_memo import FileMemo
-from sklearn_dysarthria.recordings import _audio, _cached_function
+from sklearn_dysarthria.recordings import _audio
 from sklearn_dysarthria.features import _spectrogram  # noqa: F401  (not to be timed)
 
 torch.set_num_threads(side_by_side.THREADS)
@@ -49,7 +48,7 @@ STEPS = {
     "voice activity": (EnergyVAD, None),
 }
 ROUNDS = 5
-FORGOTTEN = {_cached_function: "_digests", _audio: "_headers"}
+FORGOTTEN = ("_digests", "_headers")
 
 
 def numbers(result):
@@ -60,8 +59,8 @@ def numbers(result):
 
 def forget():
     """Forget what the process knows of the files, as if it were new."""
-    for module, name in FORGOTTEN.items():
-        setattr(module, name, FileMemo(size=50_000))
+    for name in FORGOTTEN:
+        setattr(_audio, name, _audio.FileMemo(size=50_000))
 
 
 def run(make, paths, cache, *, empty=False, new=False):

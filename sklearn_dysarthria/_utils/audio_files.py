@@ -11,19 +11,10 @@ AUDIO_SUFFIXES = (
 
 
 def find_audio_files(folder: Path, suffixes: Collection[str] = AUDIO_SUFFIXES) -> list[Path]:
-    """Find audio files in a folder and in those inside it.
+    """Return the audio files in a folder and in those inside it, in order.
 
-    Parameters
-    ----------
-    folder : Path
-        Searched to the bottom.
-    suffixes : collection of str
-        In lower case, with the dot.
-
-    Returns
-    -------
-    list of Path
-        In order.  Hidden files are left out: macOS writes one beside every file on foreign disks.
+    `suffixes` are in lower case, with the dot.  Hidden files are left out: macOS writes one beside
+    every file on foreign disks.
     """
     return sorted(
         path

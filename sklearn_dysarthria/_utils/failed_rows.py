@@ -45,15 +45,7 @@ def failed_rows(X: Any) -> np.ndarray:
 def partly_invalid_rows(array: np.ndarray) -> np.ndarray:
     """Return which rows hold NaN or infinity without being NaN throughout.
 
-    Parameters
-    ----------
-    array : ndarray of shape (n_samples, ...), dtype float32
-        Features or images, in memory or memory-mapped.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,), dtype bool
-        False for rows that are finite throughout, and for failed ones.
+    `array` has the shape (n_samples, ...), and may be memory-mapped.
     """
     # The sum of a row is finite exactly if the row is (float64 cannot overflow here), which avoids
     # a boolean copy of all the images.

@@ -8,20 +8,10 @@ import numpy as np
 
 
 def frame_energies(samples: np.ndarray, frame_length: int, hop_length: int) -> np.ndarray:
-    """Sum the squares in every frame.
+    """Sum the squares in every frame of mono samples; float64 of shape (n_frames,).
 
-    Parameters
-    ----------
-    samples : ndarray of shape (n_samples,)
-        Mono samples.
-    frame_length, hop_length : int
-        Length of frames and the step between them in samples.
-
-    Returns
-    -------
-    ndarray of shape (n_frames,), dtype float64
-        Frames are centred on every ``hop_length``-th sample, the first on sample 0; what they
-        reach beyond the recording is zero.
+    Frames are centred on every ``hop_length``-th sample, the first on sample 0; what they reach
+    beyond the recording is zero.
     """
     n_samples, half = len(samples), frame_length // 2
     n_frames = max(0, 1 + (n_samples + 2 * half - frame_length) // hop_length)

@@ -32,11 +32,6 @@ def works_alone(n_jobs: int | None) -> bool:
 
     That is so with one worker, and inside the work of another :class:`joblib.Parallel`, whose
     workers already have the cores: numbers of jobs do not multiply.
-
-    Parameters
-    ----------
-    n_jobs : int or None
-        As in :func:`parallel_map`.
     """
     backend, _ = get_active_backend()
     if _in_dask_task() or (backend.nesting_level or 0) > 0:
@@ -55,13 +50,7 @@ def _in_dask_task() -> bool:
 
 
 def works_in_this_process(n_jobs: int | None, prefer: str | None = None) -> bool:
-    """Return whether all the work is done in this process, in whichever thread.
-
-    Parameters
-    ----------
-    n_jobs, prefer
-        As in :func:`parallel_map`.
-    """
+    """Return whether all the work is done in this process, in whichever thread."""
     return works_alone(n_jobs) or type(get_active_backend(prefer)[0]) is ThreadingBackend
 
 
@@ -77,7 +66,7 @@ def parallel_map(
     n_jobs: int | None,
     verbose: int,
     desc: str,
-    until: Callable[[Any], bool] | None = None,
+    until: type | None = None,
     take: Callable[[int, Any], Any] | None = None,
     prefer: str | None = None,
 ) -> list[Any]:
@@ -97,8 +86,8 @@ def parallel_map(
         0 is silent, 1 shows a bar while it runs, 2 leaves it on the screen.
     desc : str
         Label of the bar.
-    until : callable, optional
-        Ends the work early, soon after a result for which it is true.
+    until : type, optional
+        Ends the work early, soon after a result of this type.
     take : callable, optional
         Called here with position and result, in order, as soon as the result is there; what it
         returns is kept instead, so that large results need not all be held.
@@ -119,9 +108,8 @@ def parallel_map(
     bar = progress_bar(results, total=len(items), desc=desc, verbose=verbose)
     with closing(results), closing(bar):  # type: ignore[type-var]
         for result in bar:
-            ends = until is not None and until(result)
             done.append(result if take is None else take(len(done), result))
-            if ends:
+            if until is not None and isinstance(result, until):
                 break
     return done
 

@@ -6,23 +6,15 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 
-def progress_bar(iterable: Iterable[Any], *, total: int, desc: str, verbose: int) -> Iterator[Any]:
-    """Pass an iterable on, with a bar on standard error.
+def progress_bar(iterable: Iterable[Any], *, total: int, desc: str, verbose: int) -> Iterable[Any]:
+    """Return an iterable, with a bar on standard error if `verbose` is 1, which stays there with 2.
 
-    Parameters
-    ----------
-    iterable : iterable
-        Its items are yielded.
-    total : int
-        How many there will be.
-    desc : str
-        Label of the bar.
-    verbose : int
-        0 is silent, 1 shows a bar while it runs, 2 leaves it on the screen.
+    `total` is the number of items, `desc` the label of the bar.
     """
-    if not verbose:
-        yield from iterable
-        return
+    return _with_bar(iterable, total, desc, verbose) if verbose else iterable
+
+
+def _with_bar(iterable: Iterable[Any], total: int, desc: str, verbose: int) -> Iterator[Any]:
     from tqdm.auto import tqdm
 
     with tqdm(total=total, desc=desc, leave=verbose > 1) as bar:

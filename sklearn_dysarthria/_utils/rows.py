@@ -1,4 +1,4 @@
-"""New arrays that threads fill row by row: in memory, or in a file on a disk."""
+"""New arrays in a file on a disk, which threads fill row by row."""
 
 from __future__ import annotations
 
@@ -10,63 +10,12 @@ import shutil
 import threading
 import uuid
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 _FILE_NAME = re.compile(r"[0-9a-f]{32}\.rows")
-
-
-class RowsInMemory:
-    """A new array in memory, filled row by row by the threads of one process.
-
-    Parameters
-    ----------
-    shape : sequence of int
-        Shape of the array.
-    dtype : dtype
-        Type of the array.
-    """
-
-    def __init__(self, shape: Sequence[int], dtype: Any) -> None:
-        self._array = np.empty(shape, dtype=dtype)
-
-    def put(self, position: int, row: Any) -> None:
-        """Write one row.
-
-        Parameters
-        ----------
-        position : int
-            Index of the row.
-        row : array-like
-            Its content; a single value fills the row.
-        """
-        self._array[position] = row
-
-    def fill(self, positions: Sequence[int], compute: Callable[[np.ndarray], Any]) -> None:
-        """Compute one row for one or more positions.
-
-        Parameters
-        ----------
-        positions : sequence of int
-            Where the row goes; at least one.
-        compute : callable
-            Writes the row to the C-contiguous array that it is given.  If it raises, the content
-            of these rows is undefined.
-        """
-        first, *others = positions
-        row = self._array[first, ...]
-        compute(row)
-        for position in others:
-            self._array[position] = row
-
-    def finish(self) -> np.ndarray:
-        """Return the array; every row must have been written."""
-        return self._array
-
-    def close(self) -> None:
-        """Do nothing: this memory is freed with the array."""
 
 
 class RowsOnDisk:
@@ -82,8 +31,10 @@ class RowsOnDisk:
     ----------
     folder : str or path
         Where to make the file; made if there is none.
-    shape, dtype
-        As for :class:`RowsInMemory`.
+    shape : sequence of int
+        Shape of the array.
+    dtype : dtype
+        Type of the array.
 
     Raises
     ------
@@ -109,23 +60,13 @@ class RowsOnDisk:
         self.close = weakref.finalize(self, _remove, *self._discard)
         self._writing = threading.Lock()
 
-    def put(self, position: int, row: Any) -> None:
-        """See :meth:`RowsInMemory.put`."""
+    def __setitem__(self, position: int, row: Any) -> None:
+        """Write one row, or a single value that fills it."""
         whole = np.broadcast_to(np.asarray(row, dtype=self.dtype), self.shape[1:])
-        self._write((position,), np.ascontiguousarray(whole))
-
-    def fill(self, positions: Sequence[int], compute: Callable[[np.ndarray], Any]) -> None:
-        """See :meth:`RowsInMemory.fill`."""
-        row = np.empty(self.shape[1:], dtype=self.dtype)
-        compute(row)
-        self._write(positions, row)
-
-    def _write(self, positions: Sequence[int], row: np.ndarray) -> None:
-        content = row.reshape(-1).view(np.uint8).data
+        content = np.ascontiguousarray(whole).reshape(-1).view(np.uint8).data
         with self._writing:
-            for position in positions:
-                self._file.seek(position * self._row_bytes)
-                self._file.write(content)
+            self._file.seek(position * self._row_bytes)
+            self._file.write(content)
 
     def finish(self) -> np.ndarray:
         """Return the array, a read-only memory map; every row must have been written."""
@@ -137,22 +78,6 @@ class RowsOnDisk:
         self.close.detach()
         weakref.finalize(array.base, _remove, *self._discard)
         return array
-
-
-NewRows = RowsInMemory | RowsOnDisk
-
-
-def new_rows(
-    folder: str | os.PathLike[str] | None, shape: Sequence[int], dtype: Any
-) -> RowsInMemory | RowsOnDisk:
-    """Return an array to be filled row by row: in memory without a folder, else in a file there.
-
-    Parameters
-    ----------
-    folder, shape, dtype
-        As for :class:`RowsOnDisk`.
-    """
-    return RowsInMemory(shape, dtype) if folder is None else RowsOnDisk(folder, shape, dtype)
 
 
 def _lock_of(path: str) -> Any:

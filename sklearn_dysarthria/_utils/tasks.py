@@ -8,36 +8,15 @@ from typing import Any
 
 
 def task_group(task: str) -> str:
-    """Return the group of a task: its leading lower-case letters.
-
-    Parameters
-    ----------
-    task : str
-        Such as ``"phonationA"``.
-
-    Returns
-    -------
-    str
-        Such as ``"phonation"``.
-    """
+    """Return a task's group, its leading lower-case letters: ``phonation`` of ``phonationA``."""
     match = re.match(r"[a-z_]+", task)
     return match.group() if match else task
 
 
 def name_for_task(task: Any, names: Iterable[str]) -> str | None:
-    """Return the name that stands for a task: its own, or else that of its group.
+    """Return which of the names of tasks and groups stands for a task; None if there is none.
 
-    Parameters
-    ----------
-    task : object
-        Value of column ``task``.
-    names : iterable of str
-        Names of tasks and of groups of tasks, such as the keys of a mapping.
-
-    Returns
-    -------
-    str or None
-        None where neither is among `names`.
+    Its own name comes before that of its group.
 
     Examples
     --------

@@ -17,9 +17,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_dysarthria._utils.estimators import RecordingTransformer
 from sklearn_dysarthria.exceptions import TooShortAudioError
-from sklearn_dysarthria.recordings import as_table, load_waveform, map_recordings
+from sklearn_dysarthria.recordings import CachedFunction, as_table, load_waveform, map_recordings
 from sklearn_dysarthria.recordings._audio import describe_recording, row_and_path
-from sklearn_dysarthria.recordings._cached_function import CachedFunction
 
 _FUNCTIONALS = "Functionals"
 
@@ -185,7 +184,7 @@ class EGeMAPSFeatures(RecordingTransformer):
         n_features = len(self.get_feature_names_out())
         with _no_warning_of_short_segments():
             rows = map_recordings(
-                CachedFunction(self._features, self.cache, self._cache_parameters),
+                CachedFunction(self._features, self.cache, self._cache_parameters()),
                 table,
                 on_error=self.on_error,
                 n_jobs=self.n_jobs,
@@ -222,7 +221,7 @@ class EGeMAPSFeatures(RecordingTransformer):
             _name_of(self.feature_set, "feature_set"), _name_of(self.feature_level, "feature_level")
         )
 
-    def _cache_parameters(self, row: Any) -> dict[str, Any]:
+    def _cache_parameters(self) -> dict[str, Any]:
         import opensmile
 
         smile = self._smile()

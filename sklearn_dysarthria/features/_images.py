@@ -17,18 +17,16 @@ from sklearn_dysarthria._utils.tasks import name_for_task
 from sklearn_dysarthria.exceptions import (
     BandwidthWarning,
     MissingColumnError,
-    RecordingError,
     UnknownTaskError,
 )
 from sklearn_dysarthria.preprocessing import EnergyVAD
 from sklearn_dysarthria.recordings import (
     CachedFunction,
     as_table,
-    describe_recording,
     load_waveform,
     map_recordings_to_array,
 )
-from sklearn_dysarthria.recordings._audio import row_and_path
+from sklearn_dysarthria.recordings._audio import recorded_rates, row_and_path
 from sklearn_dysarthria.recordings._table import rows_of
 
 CHANNELS = ("static", "delta", "delta2")
@@ -254,8 +252,9 @@ class LogMelDeltaImages(  # type: ignore[call-arg]
         table = as_table(X)
         self._validate_params()
         self._check_parameters(table)
+        of_row = None if self.freq_ranges is None else self._parameters_of_row
         return map_recordings_to_array(
-            CachedFunction(self._image, self.cache, self._cache_parameters),
+            CachedFunction(self._image, self.cache, self._cache_parameters(), of_row),
             table,
             self._image_shape(),
             folder=self.mmap_folder,
@@ -312,7 +311,10 @@ class LogMelDeltaImages(  # type: ignore[call-arg]
     def _band(self, row: Any) -> tuple[float, float]:
         return _band_of(row, self.freq_ranges, self._default_band())
 
-    def _cache_parameters(self, row: Any) -> dict[str, Any]:
+    def _parameters_of_row(self, row: Any) -> dict[str, Any]:
+        return {"band": self._band(row)}
+
+    def _cache_parameters(self) -> dict[str, Any]:
         # Plain numbers: 16000, 16000.0 and the numpy integers of a parameter grid are one setting.
         return {
             "sample_rate": float(self.sample_rate),
@@ -322,10 +324,10 @@ class LogMelDeltaImages(  # type: ignore[call-arg]
             "representation": self.representation,
             "n_mfcc": int(self.n_mfcc) if self.representation == "mfcc" else None,
             "normalize": self.normalize,
-            "vad": None if self.vad is None else self.vad.cache_parameters(row),
+            "vad": None if self.vad is None else self.vad.cache_parameters(),
             "transformer": "LogMelDeltaImages",
             "recipe": RECIPE_VERSION,
-            "band": self._band(row),
+            "band": self._default_band(),
             "channels": tuple(map(str, self.channels)),
             "shape": self._image_shape(),
         }
@@ -371,23 +373,7 @@ def _normalized(image: np.ndarray, how: str | None) -> np.ndarray:
 
 
 def _checked_bands(freq_ranges: Mapping[str, Any] | None) -> dict[str, tuple[float, float]]:
-    """Return the bands by task, once it is certain that they are pairs of numbers.
-
-    Parameters
-    ----------
-    freq_ranges : mapping of str to (float, float), or None
-        Band by task name, or by group of tasks.
-
-    Returns
-    -------
-    dict of str to (float, float)
-        The same; empty for None.
-
-    Raises
-    ------
-    ValueError
-        A task is no string, or a band no pair of numbers.
-    """
+    """Return the bands by task; raise ValueError unless they are pairs of numbers by name."""
     bands = {}
     for task, band in (freq_ranges or {}).items():
         pair = () if isinstance(band, str) or not isinstance(band, Iterable) else tuple(band)
@@ -404,26 +390,9 @@ def _checked_bands(freq_ranges: Mapping[str, Any] | None) -> dict[str, tuple[flo
 def _band_of(
     row: Any, freq_ranges: Mapping[str, tuple[float, float]] | None, default: tuple[float, float]
 ) -> tuple[float, float]:
-    """Return ``(fmin, fmax)`` in Hz for a row.
+    """Return ``(fmin, fmax)`` in Hz for a row: `default` without `freq_ranges`.
 
-    Parameters
-    ----------
-    row : Series or mapping
-        A row of the table of recordings.
-    freq_ranges : mapping of str to (float, float), or None
-        Band by task name, or by group of tasks; an exact name wins.
-    default : (float, float)
-        The band when ``freq_ranges`` is None.
-
-    Returns
-    -------
-    (float, float)
-        Lowest and highest frequency in Hz.
-
-    Raises
-    ------
-    UnknownTaskError
-        Neither the row's task nor its group is in ``freq_ranges``.
+    Raise UnknownTaskError if neither the row's task nor its group is in `freq_ranges`.
     """
     if freq_ranges is None:
         return default
@@ -441,22 +410,17 @@ def _band_of(
 def _warn_about_empty_bands(X: Any, band: Callable[[Any], tuple[float, float]]) -> None:
     """Warn once if some recordings were made at too low a rate for their band.
 
-    Parameters
-    ----------
-    X : table of recordings
-        Only headers are read.
-    band : callable
-        Takes a row, returns ``(fmin, fmax)`` in Hz.
+    Only headers are read.  `band` takes a row and returns ``(fmin, fmax)`` in Hz.
     """
     table = as_table(X)
+    rows = rows_of(table)
     rates = []
-    for row in rows_of(table):
+    for row, rate in zip(rows, recorded_rates(rows), strict=True):
         try:
-            rate, highest = describe_recording(row).sample_rate, band(row)[1]
-        except RecordingError:
+            if band(row)[1] > rate / 2:
+                rates.append(rate)
+        except UnknownTaskError:
             continue  # transform reports it
-        if highest > rate / 2:
-            rates.append(rate)
     if rates:
         warnings.warn(
             f"{len(rates)} of {len(table)} recordings hold nothing in the upper part of the "

@@ -7,16 +7,25 @@ resizing; derivative of channel c, resizing), an image is
 
 where the floor lies 80 dB below the maximum.  The frames are never copied: they overlap in memory,
 and the window is applied to their spectra.  The linear steps are matrices, built once per size.
+
+Numba compiles the loops for which NumPy and torch would need many passes.  That takes seconds at
+the first call; what it compiled is kept beside this file or in the user's cache folder.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+import math
+import os
+import warnings
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Any
 
+import numba
 import numpy as np
 import torch
 
-from sklearn_dysarthria.features._kernels import correlate, hann_power, resize
+from sklearn_dysarthria.exceptions import CacheWarning
 
 DELTA_WIDTH = 9
 """Frames in the window of the derivatives."""
@@ -33,6 +42,10 @@ _ORDERS = {"static": 0, "delta": 1, "delta2": 2}
 # 1700 for the recordings of Minsk2020 and for synthetic speech: none needs double precision.
 _DECIBELS_PER_RATIO = 3.5e-6
 _TOLERATED_DECIBELS = 0.0065
+
+# Sums may be taken in another order, which is what wide registers need; NaN and infinity keep
+# their meaning.
+_FREEDOMS = {"reassoc", "contract", "arcp", "nsz"}
 
 
 class ImageRecipe:
@@ -106,17 +119,9 @@ class ImageRecipe:
         return image
 
     def log_mel(self, waveform: np.ndarray) -> np.ndarray:
-        """Compute the log-mel spectrogram.
+        """Return the log-mel spectrogram, float32 of shape (n_frames, n_mels).
 
-        Parameters
-        ----------
-        waveform : ndarray of shape (n_samples,), dtype float32
-            Mono samples.
-
-        Returns
-        -------
-        ndarray of shape (n_frames, n_mels), dtype float32
-            Decibels relative to the maximum, from -80 to 0.
+        Decibels relative to the maximum, from -80 to 0.
         """
         power, loudest = self._mel_power(waveform, np.float32)
         # Rounding errors are a share of the loudest sound, wherever it is: a hum below the first
@@ -185,15 +190,7 @@ class Banded:
             self._blocks.append((rows, slice(column, column + group), block))
 
     def multiply(self, left: np.ndarray, out: np.ndarray) -> None:
-        """Write ``left @ matrix`` to `out`.
-
-        Parameters
-        ----------
-        left : ndarray of shape (n, n_rows), dtype float32
-            Left factor.
-        out : ndarray of shape (n, n_columns), dtype float32
-            Overwritten.
-        """
+        """Write ``left @ matrix``, float32 of shape (n, n_columns), to `out`."""
         for rows, columns, block in self._blocks:
             np.matmul(left[:, rows], block, out=out[:, columns])
 
@@ -308,3 +305,154 @@ def _interpolation(n_in: int, n_out: int) -> np.ndarray:
     matrix = np.empty((n_in, n_out))
     resize(np.eye(n_in), matrix)
     return matrix
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile at the first call, and keep the result on disk if that is possible."""
+    alone = numba.njit(nogil=True, fastmath=_FREEDOMS)(function)
+    try:
+        chosen = numba.njit(nogil=True, fastmath=_FREEDOMS, cache=True)(function)
+    except RuntimeError as error:  # no folder can be written
+        _warn(function, error)
+        chosen = alone
+
+    @wraps(function)
+    def call(*arguments: Any) -> Any:
+        nonlocal chosen
+        try:
+            return chosen(*arguments)
+        except Exception as error:
+            # The disk is full, or what lies there is damaged.  What else can be wrong will come up
+            # again.
+            if chosen is alone:
+                raise
+            chosen = alone
+            result = chosen(*arguments)
+            _warn(function, error)
+            return result
+
+    return call
+
+
+def _warn(function: Callable[..., Any], error: Exception) -> None:
+    warnings.warn(
+        f"{function.__name__} is compiled for this process alone, which takes seconds: Numba "
+        f"cannot keep it or read it ({type(error).__name__}: {error}). Point NUMBA_CACHE_DIR to a "
+        "folder that can be written, or delete the files _spectrogram.*.nb? in "
+        f"{os.path.dirname(__file__)}/__pycache__.",
+        CacheWarning,
+        stacklevel=3,
+    )
+
+
+@_compiled
+def hann_power(spectra, is_even, power):
+    """Window frames whose spectra are given, and take the power.
+
+    A periodic Hann window is 1/2 - cos(2πn/N)/2, so that the windowed spectrum is
+    ``X[k]/2 - (X[k-1] + X[k+1])/4``: one pass for the window and the squares.
+
+    Parameters
+    ----------
+    spectra : ndarray of shape (n_frames, 2 * n_bins)
+        Real and imaginary parts in turns, of frames that are not windowed yet.
+    is_even : bool
+        Whether a frame has an even number of samples.
+    power : ndarray of shape (n_frames, n_wanted)
+        Overwritten with 16 times the power of the windowed frames, in the first bins.
+
+    Returns
+    -------
+    float
+        The largest ``sum |X[k]|²`` of a frame, over all bins.
+    """
+    n_frames, n_wanted = power.shape
+    n_bins = spectra.shape[1] // 2
+    loudest = 0.0
+    for frame in range(n_frames):
+        x, out = spectra[frame], power[frame]
+        # Beyond its ends, the spectrum of real samples is its own mirror image.
+        out[0] = 4 * (x[0] - x[2]) ** 2
+        for k in range(1, min(n_wanted, n_bins - 1)):
+            real = (x[2 * k] - x[2 * k - 2]) + (x[2 * k] - x[2 * k + 2])
+            imag = (x[2 * k + 1] - x[2 * k - 1]) + (x[2 * k + 1] - x[2 * k + 3])
+            out[k] = real * real + imag * imag
+        if n_wanted == n_bins:
+            real, imag = x[-2] - x[-4], x[-1] - x[-3]
+            out[-1] = 4 * real * real if is_even else real * real + (imag + 2 * x[-1]) ** 2
+        energy = x[0] * x[0]
+        for part in range(1, 2 * n_bins):
+            energy += x[part] * x[part]
+        loudest = max(loudest, energy)
+    return loudest
+
+
+@_compiled
+def correlate(rows, taps, out):
+    """Correlate every column with an odd number of taps.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows, n_columns)
+        At least as many rows as taps.
+    taps : ndarray of shape (n_taps,)
+        Weights of consecutive rows.
+    out : ndarray of shape (n_rows, n_columns)
+        Overwritten; the first and the last rows, whose taps would leave `rows`, are those of the
+        nearest row whose taps do not.
+    """
+    half, last = len(taps) // 2, len(rows) - 1
+    for row in range(half, last - half + 1):
+        into = out[row]
+        values = rows[row - half]
+        for column in range(len(into)):
+            into[column] = taps[0] * values[column]
+        for tap in range(1, len(taps)):
+            weight, values = taps[tap], rows[row - half + tap]
+            for column in range(len(into)):
+                into[column] += weight * values[column]
+    for row in range(half):
+        out[row], out[last - row] = out[half], out[last - half]
+
+
+@_compiled
+def resize(rows, out):
+    """Resize along the rows by antialiased bilinear interpolation, and transpose.
+
+    A new pixel is a triangle around its centre, which reaches one old pixel to either side, or one
+    new pixel when those are larger; as Pillow's ``BILINEAR``, and as
+    ``torch.nn.functional.interpolate(..., antialias=True)`` for more than one new pixel.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows, n_columns)
+        What is resized.
+    out : ndarray of shape (n_columns, n_out)
+        Overwritten.
+    """
+    (n_rows, n_columns), n_out = rows.shape, out.shape[1]
+    step = n_rows / n_out
+    reach = max(step, 1.0)
+    # As rows first, which wide registers can add, then transposed: twice as fast as in tiles, since
+    # `out` is mostly memory that was never touched before and is now written from end to end.
+    resized = np.empty((n_out, n_columns), dtype=out.dtype)
+    for pixel in range(n_out):
+        into = resized[pixel]
+        centre = (pixel + 0.5) * step
+        first = max(0, math.floor(centre - reach + 0.5))
+        last = min(n_rows, math.floor(centre + reach + 0.5))
+        total = 0.0
+        for row in range(first, last):
+            total += 1 - abs(row + 0.5 - centre) / reach
+        for row in range(first, last):
+            weight = out.dtype.type((1 - abs(row + 0.5 - centre) / reach) / total)
+            values = rows[row]
+            if row == first:
+                for column in range(n_columns):
+                    into[column] = weight * values[column]
+            else:
+                for column in range(n_columns):
+                    into[column] += weight * values[column]
+    for column in range(n_columns):
+        for pixel in range(n_out):
+            out[column, pixel] = resized[pixel, column]

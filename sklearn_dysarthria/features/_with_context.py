@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dysarthria._utils.estimators import NoOutputContainer, forget_fit
 from sklearn_dysarthria._utils.memory_maps import chunks
-from sklearn_dysarthria._utils.rows import new_rows
+from sklearn_dysarthria._utils.rows import RowsOnDisk
 from sklearn_dysarthria.recordings import as_table
 
 
@@ -23,12 +23,15 @@ def _side_by_side(images: Any, context: Any, mmap_folder: Any) -> np.ndarray:
     if context.ndim != 2:
         raise ValueError(f"context yields an array of shape {context.shape}, not a row each.")
     layout = [("image", "f4", images.shape[1:]), ("context", "f4", context.shape[1:])]
-    out = new_rows(mmap_folder, (len(images),), layout)
-    both = np.empty((), dtype=layout)
+    both = np.empty(len(images) if mmap_folder is None else (), dtype=layout)
+    if mmap_folder is None:
+        both["image"], both["context"] = images, context
+        return both
+    out = RowsOnDisk(mmap_folder, (len(images),), layout)
     for part in chunks(images):
         for row in range(*part.indices(len(images))):
             both["image"], both["context"] = images[row], context[row]
-            out.put(row, both)
+            out[row] = both
     return out.finish()
 
 

@@ -122,21 +122,20 @@ def patient_bootstrap(
     members = [np.flatnonzero(label_of == label) for label in np.unique(y_true)]
     warn_about_small_classes(label_of, stacklevel=4)
 
-    def score(drawn: np.ndarray) -> Any:
-        rows = (np.concatenate([block[i] for i in drawn]) for block in blocks)
-        return np.mean([metric(y_true[index], y_pred[index]) for index in rows], axis=0)
-
     rng = check_random_state(random_state)
-    draws = [
-        score(np.concatenate([rng.choice(group, len(group)) for group in members]))
+    drawn = [
+        np.concatenate([rng.choice(group, len(group)) for group in members])
         for _ in range(n_resamples)
     ]
+    drawn.append(np.arange(len(label_of)))  # last, every patient once: the value itself
+    rows = [np.concatenate([block[i] for i in some]) for some in drawn for block in blocks]
+    scores = np.asarray([metric(y_true[index], y_pred[index]) for index in rows], dtype=float)
+    *draws, value = scores.reshape(len(drawn), len(blocks), *scores.shape[1:]).mean(axis=1)
     tail = (1 - confidence) / 2
     with warnings.catch_warnings():
         # A metric that no draw defines has NaN for an interval.
         warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
-        low, high = np.nanquantile(np.asarray(draws, dtype=float), [tail, 1 - tail], axis=0)
-    value = score(np.arange(len(label_of)))
+        low, high = np.nanquantile(np.asarray(draws), [tail, 1 - tail], axis=0)
     if np.ndim(value) == 0:
         return BootstrapResult(float(value), float(low), float(high))
     return BootstrapResult(value, low, high)

@@ -15,15 +15,15 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_dysarthria._utils.estimators import NoOutputContainer, RecordingTransformer
 from sklearn_dysarthria._utils.frames import frame_energies
 from sklearn_dysarthria.recordings import (
+    CachedFunction,
     as_table,
     describe_recording,
     load_waveform,
     map_recordings,
     segments_of,
 )
-from sklearn_dysarthria.recordings._cached_function import CachedFunction
+from sklearn_dysarthria.recordings._audio import check_sound, cut
 from sklearn_dysarthria.recordings._table import Row
-from sklearn_dysarthria.recordings._waveform import check_sound, cut
 
 RECIPE_VERSION = 3
 """To be raised whenever the same parameters give other segments, so that caches expire."""
@@ -242,7 +242,7 @@ class EnergyVAD(NoOutputContainer, RecordingTransformer, auto_wrap_output_keys=N
             CachedFunction(
                 partial(_voiced_segments, **self._options()),
                 self.cache,
-                self.cache_parameters,
+                self.cache_parameters(),
             ),
             table,
             on_error=self.on_error,
@@ -297,13 +297,8 @@ class EnergyVAD(NoOutputContainer, RecordingTransformer, auto_wrap_output_keys=N
         check_sound(row, voiced, sample_rate, min_duration)
         return voiced
 
-    def cache_parameters(self, row: Any) -> dict[str, Any]:
+    def cache_parameters(self) -> dict[str, Any]:
         """Return everything but the recording that determines what is voiced of it.
-
-        Parameters
-        ----------
-        row : Series or mapping
-            Ignored: it is the same for all recordings.
 
         Returns
         -------

@@ -20,12 +20,10 @@ import lazy_loader as lazy
 __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submod_attrs={
-        "_audio": ["RecordingInfo", "describe_recording"],
-        "_cache": ["ArrayStore", "RecordingCache", "entry_key", "open_store"],
-        "_cached_function": ["CachedFunction"],
+        "_audio": ["RecordingInfo", "describe_recording", "load_waveform", "segments_of"],
+        "_cache": ["ArrayStore", "CachedFunction", "RecordingCache", "entry_key", "open_store"],
         "_check": ["ONE_DEFAULT_FRAME", "check_recordings"],
         "_map": ["map_recordings", "map_recordings_to_array", "note_failures", "noted_failures"],
         "_table": ["as_table", "column", "one_label_per_patient", "patient_ids"],
-        "_waveform": ["load_waveform", "segments_of"],
     },
 )

@@ -1,4 +1,8 @@
-"""A folder of arrays, each found again by a key of what it was computed from.
+"""Results for recordings, kept in a folder and found again by what they were computed from.
+
+The key is what determines a result: the bytes of the audio, its rate, the segments, and the
+parameters of the computation.  Names and positions of rows are not part of it, so folds, grid
+points, processes and later runs share one store.
 
 Every entry is a file in one of 256 subfolders, named by its key.  It is written to a temporary file
 and renamed, so that it is there whole or not at all whenever a process is killed.  After a power
@@ -16,7 +20,7 @@ import time
 import uuid
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -24,7 +28,8 @@ from typing import Any
 import numpy as np
 from joblib import Memory
 
-from sklearn_dysarthria.exceptions import CacheWarning
+from sklearn_dysarthria.exceptions import CacheWarning, RecordingError
+from sklearn_dysarthria.recordings._audio import fingerprint, is_unchanged, state_of_audio
 
 DEFAULT_MAX_BYTES = 20 * 2**30
 """Bound of a cache for which none was chosen: some 35 000 images of 3 x 224 x 224."""
@@ -171,6 +176,69 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value  # json raises for anything else that is not plain
+
+
+class CachedFunction:
+    """A function of a row whose results are kept in a folder.
+
+    Parameters
+    ----------
+    compute : callable
+        Takes a row, returns an array of numbers; must raise :class:`RecordingError` rather than
+        return something for a bad recording, since errors are not kept.  Where this object is
+        called with `out`, so is it.
+    cache : str, path, RecordingCache, joblib.Memory or None
+        Where to keep results; None computes every time.
+    parameters : mapping
+        Everything but the audio that determines the result, see
+        :func:`~sklearn_dysarthria.recordings.entry_key`.
+    parameters_of_row : callable, optional
+        Takes a row, returns a mapping of those that differ between rows.
+    """
+
+    def __init__(
+        self,
+        compute: Callable[..., np.ndarray],
+        cache: Any,
+        parameters: Mapping[str, Any],
+        parameters_of_row: Callable[[Any], Mapping[str, Any]] | None = None,
+    ) -> None:
+        self.compute = compute
+        self.parameters = parameters
+        self.parameters_of_row = parameters_of_row
+        self.store = open_store(cache)
+
+    def __call__(self, row: Any, *out: np.ndarray) -> np.ndarray:
+        """Return the result for one row, from the cache when it is there.
+
+        A result is not kept when the file was changed between its key and its result.
+
+        Parameters
+        ----------
+        row : Series or mapping
+            A row of the table of recordings.
+        out : ndarray, optional
+            Of the result's shape and type, C-contiguous: takes the result up, and is returned.
+        """
+        if self.store is None:
+            return self.compute(row, *out)
+        try:
+            state = state_of_audio(row)
+            content = fingerprint(row)
+            of_row = {} if self.parameters_of_row is None else self.parameters_of_row(row)
+            key = entry_key(content, {**self.parameters, **of_row})
+        except (RecordingError, OSError):
+            return self.compute(row, *out)  # which raises with the reason
+        found = self.store.get(key, *out)
+        if found is not None:
+            return found
+        with self.store.computing(key):
+            found = self.store.get(key, *out)  # another worker may have been faster
+            if found is None:
+                found = self.compute(row, *out)
+                if state is None or is_unchanged(row, content, state):
+                    self.store.put(key, found)
+        return found
 
 
 class ArrayStore:

@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 
 from sklearn_dysarthria.exceptions import RecordingError
-from sklearn_dysarthria.recordings._audio import describe_recording
+from sklearn_dysarthria.recordings._audio import describe_recording, load_waveform
 from sklearn_dysarthria.recordings._map import map_recordings
 from sklearn_dysarthria.recordings._table import as_table, one_label_per_patient, patient_ids
-from sklearn_dysarthria.recordings._waveform import load_waveform
 
 ONE_DEFAULT_FRAME = 2048 / 22050
 """Seconds in one frame of the default front end (``n_fft=2048`` at 22 050 Hz)."""

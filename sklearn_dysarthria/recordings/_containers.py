@@ -54,27 +54,9 @@ def read_plain_wav(path: str) -> tuple[np.ndarray, float] | None:
 
 
 def describe_plain_wav(path: str) -> tuple[float, int, int] | None:
-    """Read the header of a file that :func:`read_plain_wav` reads.
+    """Return rate in Hz, number of channels, and samples per channel of such a file.
 
-    Parameters
-    ----------
-    path : str
-        An existing file of any kind.
-
-    Returns
-    -------
-    sample_rate : float
-        Hz.
-    n_channels : int
-        Number of channels.
-    n_samples : int
-        Samples per channel.  None instead of all unless the file consists of header and samples
-        alone.
-
-    Raises
-    ------
-    OSError
-        The file cannot be read.
+    None for a file that :func:`read_plain_wav` does not read.
     """
     with open(path, "rb", buffering=0) as file:
         return _plain_header(file)

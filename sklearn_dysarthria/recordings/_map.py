@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from sklearn_dysarthria._utils.parallel import parallel_map, works_in_this_process
-from sklearn_dysarthria._utils.rows import NewRows, new_rows
+from sklearn_dysarthria._utils.rows import RowsOnDisk
 from sklearn_dysarthria.exceptions import RecordingError, RecordingWarning
-from sklearn_dysarthria.recordings._table import DistinctRows, Row, as_table
+from sklearn_dysarthria.recordings._table import Row, as_table, distinct_rows
 
 
 def map_recordings(
@@ -119,8 +119,14 @@ def map_recordings_to_array(
         ``on_error`` is neither of the two.
     """
     table = as_table(X)
+    whole = (len(table), *shape)
     here = works_in_this_process(n_jobs, _PREFER)
-    with closing(new_rows(folder, (len(table), *shape), dtype)) as out:
+    with ExitStack() as stack:
+        out: np.ndarray | RowsOnDisk
+        if folder is None:
+            out = np.empty(whole, dtype)
+        else:
+            out = stack.enter_context(closing(RowsOnDisk(folder, whole, dtype)))
         _map(
             partial(_fill, function, out) if here else partial(_attempt, function),
             table,
@@ -130,7 +136,7 @@ def map_recordings_to_array(
             verbose=verbose,
             desc=desc,
         )
-        return out.finish()
+        return out if isinstance(out, np.ndarray) else out.finish()
 
 
 _PREFER = "threads"  # decoding, resampling, kernels, FFTs and openSMILE release Python's lock
@@ -146,28 +152,31 @@ def _attempt(function: Callable[[Any], Any], item: tuple[Row, list[int]]) -> Any
 
 
 def _fill(
-    function: Callable[[Any, np.ndarray], Any], out: NewRows, item: tuple[Row, list[int]]
+    function: Callable[[Any, np.ndarray], Any],
+    out: np.ndarray | RowsOnDisk,
+    item: tuple[Row, list[int]],
 ) -> RecordingError | None:
     """Let a function write its result for a row where it belongs; return its error."""
     row, positions = item
+    if isinstance(out, np.ndarray):
+        result, others = out[positions[0], ...], positions[1:]
+    else:
+        result, others = np.empty(out.shape[1:], out.dtype), positions
     try:
-        out.fill(positions, partial(function, row))
+        function(row, result)
     except RecordingError as error:
-        _put(out, positions, np.nan)
-        return error
+        return _put(out, positions, error)
+    for position in others:
+        out[position] = result
     return None
 
 
-def _put(out: NewRows, positions: list[int], result: Any) -> RecordingError | None:
+def _put(out: np.ndarray | RowsOnDisk, positions: list[int], result: Any) -> RecordingError | None:
     """Write a result where it belongs, and NaN instead of an error, which is returned."""
-    failed = _has_failed(result)
+    failed = isinstance(result, RecordingError)
     for position in positions:
-        out.put(position, np.nan if failed else result)
+        out[position] = np.nan if failed else result
     return result if failed else None
-
-
-def _has_failed(result: Any) -> bool:
-    return isinstance(result, RecordingError)
 
 
 def _map(
@@ -185,24 +194,26 @@ def _map(
     """
     if on_error not in ("raise", "nan"):
         raise ValueError(f"on_error is {on_error!r}, not 'raise' or 'nan'.")
-    rows = DistinctRows.of(table)
+    rows = distinct_rows(table)
     # Errors travel as results in both modes, so that the one that is raised belongs to the first
     # bad row, whichever worker was faster.
-    results = parallel_map(
+    answers = parallel_map(
         attempt,
         rows,
-        until=_has_failed if on_error == "raise" else None,
-        take=None if put is None else lambda number, result: put(rows.positions[number], result),
+        until=RecordingError if on_error == "raise" else None,
+        take=None if put is None else lambda number, result: put(rows[number][1], result),
         prefer=_PREFER,
         **options,
     )
-    if len(results) == len(rows):  # else the work ended early
-        results = rows.with_copies(results)
-    failures = [result for result in results if _has_failed(result)]
+    results: list[Any] = [None] * len(table)
+    for (_, positions), answer in zip(rows, answers, strict=False):  # the work may have ended early
+        for position in positions:
+            results[position] = answer
+    failures = [result for result in results if isinstance(result, RecordingError)]
     if failures and on_error == "raise":
         raise failures[0]
     if failures:
-        note_failures(table.index[[_has_failed(result) for result in results]])
+        note_failures(table.index[[isinstance(result, RecordingError) for result in results]])
         listed = "\n".join(dict.fromkeys(f"  {failure}" for failure in failures))
         warnings.warn(
             f"{len(failures)} of {len(results)} recordings cannot be used and become NaN:\n"
@@ -210,7 +221,7 @@ def _map(
             RecordingWarning,
             stacklevel=4,
         )
-    return [None if _has_failed(result) else result for result in results]
+    return [None if isinstance(result, RecordingError) else result for result in results]
 
 
 _noted: ContextVar[set[Any] | None] = ContextVar("noted_failures", default=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,100 +29,36 @@ class Row(dict[Any, Any]):
     name: Any = None
 
 
-def rows_of(table: pd.DataFrame) -> Iterator[Row]:
-    """Yield the rows of a table.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Any table; of columns that share a name the last one counts.
-
-    Yields
-    ------
-    Row
-        In order.
-    """
-    yield from _made(list(table.columns), _lists_of(table))
-
-
-def _lists_of(table: pd.DataFrame) -> list[list[Any]]:
-    """Return index and columns as lists: pandas takes far longer to iterate, slice and pickle."""
-    columns = (table.iloc[:, i].to_numpy(dtype=object) for i in range(table.shape[1]))
-    return [list(table.index), *(column.tolist() for column in columns)]
-
-
-def _made(names: list[Any], lists: list[list[Any]]) -> Iterator[Row]:
-    for label, *cells in zip(*lists, strict=True):
-        row = Row(zip(names, cells, strict=True))
+def rows_of(table: pd.DataFrame) -> list[Row]:
+    """Return the rows of a table in order; of columns that share a name the last one counts."""
+    # As lists: pandas takes far longer to iterate.
+    columns = [table.iloc[:, i].to_numpy(dtype=object).tolist() for i in range(table.shape[1])]
+    rows = []
+    for label, *cells in zip(table.index, *columns, strict=True):
+        row = Row(zip(table.columns, cells, strict=True))
         row.name = label
-        yield row
+        rows.append(row)
+    return rows
 
 
-class DistinctRows(Sequence[Any]):
-    """Rows of a table without their copies, each with the positions of row and copies.
+def distinct_rows(table: pd.DataFrame) -> list[tuple[Row, list[int]]]:
+    """Return the rows of a table without their copies, each with the positions of row and copies.
 
-    Parameters
-    ----------
-    names : list
-        Names of the columns.
-    lists : list of list
-        Labels of the rows without copies, and their cells by column.
-    positions : list of list of int
-        Where each of them was in the table with copies.
+    Copies, as a sampler makes them, agree in their label and in every cell.
     """
-
-    def __init__(
-        self, names: list[Any], lists: list[list[Any]], positions: list[list[int]]
-    ) -> None:
-        self.names, self.lists, self.positions = names, lists, positions
-
-    @classmethod
-    def of(cls, table: pd.DataFrame) -> DistinctRows:
-        """Find the copies that a sampler made: they agree in their label and in every cell."""
-        if table.index.is_unique:
-            positions = [[position] for position in range(len(table))]
-            return cls(list(table.columns), _lists_of(table), positions)
-        # Copies share the objects in their cells.  Equal arrays are not looked for: that costs
-        # more.
-        cells = [
-            [id(cell) for cell in column] if column.dtype == object else pd.factorize(column)[0]
-            for column in (table.iloc[:, i] for i in range(table.shape[1]))
-        ]
-        keys = pd.DataFrame(dict(enumerate([pd.factorize(table.index)[0], *cells])))
-        copy_of = keys.groupby(list(keys), sort=False).ngroup().tolist()
-        positions = [[] for _ in range(max(copy_of) + 1)]
-        for position, number in enumerate(copy_of):
-            positions[number].append(position)
-        without_copies = table.iloc[[first for first, *_ in positions]]
-        return cls(list(table.columns), _lists_of(without_copies), positions)
-
-    def with_copies(self, results: Sequence[Any]) -> list[Any]:
-        """Return one result per row of the table with copies.
-
-        Parameters
-        ----------
-        results : sequence
-            One per distinct row.
-        """
-        by_position = {
-            position: result
-            for result, positions in zip(results, self.positions, strict=True)
-            for position in positions
-        }
-        return [by_position[position] for position in range(len(by_position))]
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def __getitem__(self, which: Any) -> Any:
-        if not isinstance(which, slice):
-            start = range(len(self))[which]
-            return next(iter(self[start : start + 1]))
-        lists = [cells[which] for cells in self.lists]
-        return DistinctRows(self.names, lists, self.positions[which])
-
-    def __iter__(self) -> Iterator[tuple[Row, list[int]]]:
-        return zip(_made(self.names, self.lists), self.positions, strict=True)
+    if table.index.is_unique:
+        return [(row, [position]) for position, row in enumerate(rows_of(table))]
+    # Copies share the objects in their cells.  Equal arrays are not looked for: that costs more.
+    cells = [
+        [id(cell) for cell in column] if column.dtype == object else pd.factorize(column)[0]
+        for column in (table.iloc[:, i] for i in range(table.shape[1]))
+    ]
+    keys = pd.DataFrame(dict(enumerate([pd.factorize(table.index)[0], *cells])))
+    copy_of = keys.groupby(list(keys), sort=False).ngroup()
+    positions = [group.tolist() for group in copy_of.groupby(copy_of).groups.values()]
+    return list(
+        zip(rows_of(table.iloc[[first for first, *_ in positions]]), positions, strict=True)
+    )
 
 
 def as_table(X: Any) -> pd.DataFrame:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sklearn_dysarthria import LogMelDeltaImages, make_dysarthric_speech
-from sklearn_dysarthria.features import _kernels as kernels
 from sklearn_dysarthria.features import _spectrogram as operators
 from sklearn_dysarthria.features._images import IMAGENET_MEAN, IMAGENET_STD, _normalized
 from sklearn_dysarthria.features._spectrogram import ImageRecipe
@@ -312,7 +311,7 @@ def test_short_recordings_use_the_largest_odd_window(n_frames):
             assert not theirs.any()
             continue
         ours = np.empty_like(static.T)
-        kernels.correlate(np.ascontiguousarray(static.T), taps, ours)
+        operators.correlate(np.ascontiguousarray(static.T), taps, ours)
         assert worst(ours.T, theirs) < 1e-6
 
 
@@ -331,8 +330,8 @@ def test_recordings_of_few_frames(n_samples):
 def test_resize_equals_pillow_and_the_definition(shape, size):
     channel = np.random.default_rng(0).uniform(-80, 0, size=shape)
     higher, ours = np.empty((shape[1], size[0])), np.empty(size)
-    kernels.resize(channel, higher)
-    kernels.resize(higher, ours)
+    operators.resize(channel, higher)
+    operators.resize(higher, ours)
     assert worst(ours, slow_resize(channel, *size)) < 1e-9
     image = Image.fromarray(channel.astype(np.float32))
     pillow = np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR))

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklearn_dysarthria.exceptions import CacheWarning
-from sklearn_dysarthria.features import _kernels as kernels
+from sklearn_dysarthria.features import _spectrogram as kernels
 from sklearn_dysarthria.features._spectrogram import derivative
 
 
@@ -87,7 +87,7 @@ def test_without_a_folder_to_keep_it_everything_is_compiled_again(monkeypatch):
 def test_a_cache_that_fails_brings_a_warning_and_a_result(tmp_path):
     code = """
         import warnings, numpy as np
-        from sklearn_dysarthria.features._kernels import correlate
+        from sklearn_dysarthria.features._spectrogram import correlate
         out = np.empty((3, 2), dtype="float32")
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
