@@ -18,8 +18,6 @@ from sklearn_dysarthria import (
     HyperAlexNetClassifier,
     HyperLinearClassifier,
 )
-from sklearn_dysarthria.classifiers._generators import OwnGenerator
-from sklearn_dysarthria.nn import AugmentChain, ImageAugment, SpecAugment
 
 
 def _fit(seed, X, y):
@@ -159,16 +157,17 @@ def test_a_prediction_ends_while_another_thread_trains():
         )
 
 
-def test_views_have_the_numbers_of_their_seed():
-    """Those of the global generator after the same seed, which no other thread sees."""
-    images = torch.randn(3, 3, 40, 40, generator=torch.Generator().manual_seed(1))
-    augment = AugmentChain(ImageAugment(0.5, 0.5, 20, 0.3, 0.1), SpecAugment(0.7, 0.3, 0.3))
-    for seed in range(5):
+def test_views_draw_from_a_generator_of_their_own():
+    """Every kind of change: none leaves a trace in the generator that other threads draw from."""
+    X, y = _images(8)
+    flips = {"horizontal_flip": 0.5, "vertical_flip": 0.5}
+    changes = {"rotation": 20, "color_jitter": 0.3, "translation": 0.1, "spec": 0.7}
+    model = _image_model(augment=Augment(n_views=5, **flips, **changes)).fit(X, y)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
         state = torch.get_rng_state()
-        with OwnGenerator(seed):
-            ours = augment.same_for_all(images)
-        assert torch.equal(state, torch.get_rng_state())
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            theirs = augment.same_for_all(images)
-        assert torch.equal(ours, theirs)
+        first = model.predict_proba(X)
+        assert torch.equal(torch.get_rng_state(), state)
+        torch.manual_seed(1)
+        np.testing.assert_array_equal(model.predict_proba(X), first)
+    assert not np.allclose(model.set_params(augment__n_views=1).predict_proba(X), first)
