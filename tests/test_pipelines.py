@@ -6,6 +6,7 @@ from sklearn.base import clone
 from sklearn_dysarthria import (
     AdamW,
     Augment,
+    EGeMAPSFeatures,
     FocalLoss,
     LogMelDeltaImages,
     Schedule,
@@ -35,6 +36,26 @@ def test_baselines(build, speech, tmp_path):
     assert 2.0 in [v for k, v in model.get_params().items() if k.endswith("__C")]
     again = clone(model).fit(X, y)
     assert (again.decision_function(X) == model.decision_function(X)).all()
+
+
+class InOtherUnits(EGeMAPSFeatures):
+    """The same features, each in another unit."""
+
+    def transform(self, X):
+        units = 10.0 ** (np.arange(88) % 7 - 3)
+        return np.asarray(super().transform(X)) * units
+
+
+@pytest.mark.parametrize(
+    ("build", "step"),
+    [(egemaps_svm_pipeline, "features"), (egemaps_svm_patient_model, "transformer")],
+)
+def test_baselines_do_not_depend_on_the_units_of_features(build, step, speech, tmp_path):
+    X, y = speech
+    scores = build(cache=tmp_path).fit(X, y).decision_function(X)
+    scaled = build(cache=tmp_path).set_params(**{step: InOtherUnits(cache=tmp_path)})
+    # libsvm stops at a tolerance of 1e-3.
+    np.testing.assert_allclose(scaled.fit(X, y).decision_function(X), scores, atol=0.01)
 
 
 def test_features_of_missing_tasks_take_the_mean(speech):

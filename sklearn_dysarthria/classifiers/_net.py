@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from skorch.callbacks import Callback
 from skorch.utils import to_device
 from torch.utils.data import Dataset
 
-from sklearn_dysarthria._utils.memory_maps import drop_pages
+from sklearn_dysarthria._utils.memory_maps import drop_pages, is_mapped
 from sklearn_dysarthria.classifiers._generators import OwnGenerator
 from sklearn_dysarthria.classifiers._losses import Objective
 from sklearn_dysarthria.nn import (
@@ -42,6 +43,11 @@ class Rows(Dataset):
     labels: np.ndarray
     indices: np.ndarray
 
+    @cached_property
+    def _mapped(self) -> list[np.ndarray]:
+        """The arrays that lie in a file, whose pages a batch is not to leave in memory."""
+        return [array for array in self.arrays.values() if is_mapped(array)]
+
     def __len__(self) -> int:
         return len(self.indices)
 
@@ -57,7 +63,7 @@ class Rows(Dataset):
             name: torch.from_numpy(np.ascontiguousarray(array[rows]))
             for name, array in self.arrays.items()
         }
-        for array in self.arrays.values():
+        for array in self._mapped:
             drop_pages(array)
         return inputs, torch.from_numpy(self.labels[rows])
 
