@@ -51,7 +51,7 @@ def draw_a_change(
             return drawn
     raise ValueError(
         f"{augmentation} left images of this size unchanged in {_MOST_DRAWS} draws, so that there "
-        "are no augmented views of them: make it stronger, or set n_tta=1."
+        "are no augmented views of them: make it stronger, or set n_views=1."
     )
 
 
