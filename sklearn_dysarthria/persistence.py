@@ -61,8 +61,8 @@ def save_model(
     Parameters
     ----------
     model : estimator
-        Fitted; decides per patient.  Its transformers of recordings are changed in place: they
-        keep neither cache nor progress bars, and raise on a recording that cannot be used.
+        Fitted; decides per patient.  In the file, its transformers of recordings have neither
+        cache nor progress bars, and raise on a recording that cannot be used.
     path : str or path
         Replaced if it exists.
     X : table of recordings with column ``patient``
@@ -101,7 +101,7 @@ def save_model(
     import joblib
     import numpy as np
 
-    from sklearn_dysarthria.features import configure_transformers
+    from sklearn_dysarthria.features import configure_transformers, recording_transformers
     from sklearn_dysarthria.features._front_end import estimators_in
     from sklearn_dysarthria.recordings import as_table, one_label_per_patient, patient_ids
 
@@ -126,11 +126,16 @@ def save_model(
         "patients_sha256": sorted(map(_patient_hash, label_of.index)),
         "recordings_sha256": sorted({found for found in _recording_hashes(X) if found}),
     }
-    configure_transformers(
-        model, cache=None, mmap_folder=None, n_jobs=None, verbose=0, on_error="raise"
-    )
     stored = io.BytesIO()
-    joblib.dump(model, stored)
+    own = [(part, part.get_params(deep=False)) for part in recording_transformers(model)]
+    try:
+        configure_transformers(
+            model, cache=None, mmap_folder=None, n_jobs=None, verbose=0, on_error="raise"
+        )
+        joblib.dump(model, stored)
+    finally:  # without a copy, since a network may be large
+        for transformer, parameters in own:
+            transformer.set_params(**parameters)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(_DESCRIPTION, json.dumps(description, indent=2, default=str))
         archive.writestr(_MODEL, stored.getbuffer())

@@ -79,7 +79,9 @@ def test_a_saved_model_keeps_neither_cache_nor_tolerance(speech, tmp_path):
     model = egemaps_svm_patient_model(cache=tmp_path / "cache")
     for transformer in recording_transformers(model):
         transformer.set_params(on_error="nan", n_jobs=1)
-    save_model(model.fit(X, y), tmp_path / "a.model", X, y, n_left_out=3)
+    before = [part.get_params() for part in recording_transformers(model.fit(X, y))]
+    save_model(model, tmp_path / "a.model", X, y, n_left_out=3)
+    assert [part.get_params() for part in recording_transformers(model)] == before
     for transformer in recording_transformers(load_model(tmp_path / "a.model")):
         chosen = {name: getattr(transformer, name) for name in ("cache", "n_jobs", "on_error")}
         assert chosen == {"cache": None, "n_jobs": None, "on_error": "raise"}
